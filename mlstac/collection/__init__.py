@@ -1,0 +1,58 @@
+"""What a dataset says of itself: models of its collection, catalogs, tensors, bands, classes and people.
+
+No arrays here, and no I/O but the reading and saving of a collection.json.
+"""
+
+from mlstac.collection._bands import COMMON_NAMES, Band
+from mlstac.collection._catalog import Catalog
+from mlstac.collection._classes import Class
+from mlstac.collection._collection import Collection, Split
+from mlstac.collection._document import ML_STAC_VERSION, SCHEMA_URI, STAC_VERSION
+from mlstac.collection._dtypes import DTYPES, check_dtype, stac_word
+from mlstac.collection._extent import Extent
+from mlstac.collection._json import read_json_object
+from mlstac.collection._kind import is_original
+from mlstac.collection._links import Asset, Link
+from mlstac.collection._names import SPLIT_ALIASES, check_name, check_split_name
+from mlstac.collection._needs import find_task_problems
+from mlstac.collection._people import Address, Contact, Email, Phone, Provider
+from mlstac.collection._picture import describe_tensor
+from mlstac.collection._sensors import SENSORS
+from mlstac.collection._statistics import Statistics
+from mlstac.collection._tasks import TASKS, check_task
+from mlstac.collection._tensor import Tensor
+
+__all__ = [
+    "COMMON_NAMES",
+    "DTYPES",
+    "ML_STAC_VERSION",
+    "SCHEMA_URI",
+    "SENSORS",
+    "SPLIT_ALIASES",
+    "STAC_VERSION",
+    "TASKS",
+    "Address",
+    "Asset",
+    "Band",
+    "Catalog",
+    "Class",
+    "Collection",
+    "Contact",
+    "Email",
+    "Extent",
+    "Link",
+    "Phone",
+    "Provider",
+    "Split",
+    "Statistics",
+    "Tensor",
+    "check_dtype",
+    "check_name",
+    "check_split_name",
+    "check_task",
+    "describe_tensor",
+    "find_task_problems",
+    "is_original",
+    "read_json_object",
+    "stac_word",
+]
