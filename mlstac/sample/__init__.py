@@ -1,0 +1,115 @@
+"""What a sample is as bytes and as a row: headers, layouts, checksums, encoded fields, footprints, catalog rows.
+
+Plain functions over numpy arrays and Arrow tables; nothing here opens a file. What needs pyarrow, pyproj or shapely is
+loaded on first use, so that ``import mlstac`` stays quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mlstac.sample._addresses import Addresses
+from mlstac.sample._checksum import checksum, checksum_blocks, checksum_rows
+from mlstac.sample._columns import Column, Encoded, PackedSample
+from mlstac.sample._dtypes import alignment, count_bytes
+from mlstac.sample._header import Entry, Header, build_header, header_length, read_header
+from mlstac.sample._layout import (
+    LAYOUTS,
+    MAX_KEYED_TENSORS,
+    ShardPlan,
+    ShardTensor,
+    keyed_name,
+    max_samples,
+    pack_columns,
+    pack_shard,
+    split_keyed_name,
+)
+from mlstac.sample._media import (
+    MEDIA_TYPES,
+    decode_field,
+    decode_json,
+    decode_text,
+    encode_field,
+    infer_media_type,
+)
+from mlstac.sample._properties import RESERVED_PREFIXES, RESERVED_PROPERTIES
+from mlstac.sample._row import Grid, Row, sample_row
+from mlstac.sample._sample import Sample
+from mlstac.sample._summary import Summary, merge_summaries, read_summary
+
+if TYPE_CHECKING:
+    from mlstac.sample._catalog import catalog_schema, catalog_table
+    from mlstac.sample._footprint import footprint, footprints
+    from mlstac.sample._items import items
+    from mlstac.sample._parquet import ROW_GROUP_ROWS, parquet_options
+    from mlstac.sample._rows import rows_table
+    from mlstac.sample._sphere import bound_geometry, merge_bboxes
+
+__all__ = [
+    "LAYOUTS",
+    "MAX_KEYED_TENSORS",
+    "MEDIA_TYPES",
+    "RESERVED_PREFIXES",
+    "RESERVED_PROPERTIES",
+    "ROW_GROUP_ROWS",
+    "Addresses",
+    "Column",
+    "Encoded",
+    "Entry",
+    "Grid",
+    "Header",
+    "PackedSample",
+    "Row",
+    "Sample",
+    "ShardPlan",
+    "ShardTensor",
+    "Summary",
+    "alignment",
+    "bound_geometry",
+    "build_header",
+    "catalog_schema",
+    "catalog_table",
+    "checksum",
+    "checksum_blocks",
+    "checksum_rows",
+    "count_bytes",
+    "decode_field",
+    "decode_json",
+    "decode_text",
+    "encode_field",
+    "footprint",
+    "footprints",
+    "header_length",
+    "infer_media_type",
+    "items",
+    "keyed_name",
+    "max_samples",
+    "merge_bboxes",
+    "merge_summaries",
+    "pack_columns",
+    "pack_shard",
+    "parquet_options",
+    "read_header",
+    "read_summary",
+    "rows_table",
+    "sample_row",
+    "split_keyed_name",
+]
+
+_LAZY = {
+    "ROW_GROUP_ROWS": "_parquet",
+    "bound_geometry": "_sphere",
+    "catalog_schema": "_catalog",
+    "catalog_table": "_catalog",
+    "footprint": "_footprint",
+    "footprints": "_footprint",
+    "items": "_items",
+    "merge_bboxes": "_sphere",
+    "parquet_options": "_parquet",
+    "rows_table": "_rows",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
