@@ -1,0 +1,140 @@
+"""Numpy arrays: every dtype of safetensors but F4 and F6, those that numpy lacks through ``ml_dtypes``."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.errors import InvalidSampleError
+from mlstac.frameworks import _aligned
+from mlstac.frameworks._devices import absent, parse_device
+from mlstac.frameworks._dtypes import check_truths, numpy_dtype, safetensors_name
+from mlstac.frameworks._transfer import Transfer
+
+NAME = "numpy"
+
+_REFUSED = {
+    "O": "object arrays hold Python objects, not numbers; give one numeric dtype, e.g. .astype('float32')",
+    "M": "safetensors has no dates; give Sample(datetimes=...), or .astype('datetime64[us]').astype('int64')",
+    "m": "safetensors has no durations; give .astype('int64') and say the unit in the tensor's description",
+    "U": "text is no array; give one str and describe the tensor with media_type='text/plain'",
+    "S": "bytes are no array; give one bytes object and describe the tensor with its media_type",
+    "T": "text is no array; give one str and describe the tensor with media_type='text/plain'",
+    "V": "records have several dtypes; give each of their fields as a tensor of its own",
+}
+_MENDS = {
+    "complex128": "safetensors has complex64 only; give .astype('complex64'), or .real and .imag as two tensors",
+    "longdouble": "safetensors has at most float64; give .astype('float64')",
+    "clongdouble": "safetensors has complex64 only; give .astype('complex64')",
+}
+
+
+def check_dtype(dtype: str, *, narrow: bool = False) -> str:
+    """Name of the dtype that tensors will have: always the one asked for.
+
+    Raises
+    ------
+    DtypeError
+        For F4 and F6.
+    MissingPackageError
+        For BF16 and F8 without ``ml_dtypes``.
+    """
+    numpy_dtype(dtype)
+    return dtype
+
+
+def resolve_device(device: object = None) -> str:
+    """``"cpu"``, the one device that numpy has.
+
+    Raises
+    ------
+    DeviceError
+        For any other.
+    """
+    if device is not None and parse_device(device, framework=NAME) not in (("cpu", None), ("cpu", 0)):
+        raise absent(device, ["cpu"], framework=NAME)
+    return "cpu"
+
+
+def allocate(nbytes: int, device: object = None) -> NDArray[np.uint8]:
+    """Fresh bytes, 64-byte aligned."""
+    return _aligned.allocate(nbytes)
+
+
+def shares_memory(dtype: str) -> bool:
+    """Whether `decode` of an owned buffer copies nothing: true of every dtype."""
+    return True
+
+
+def decode(
+    buffer: NDArray[np.uint8],
+    dtype: str,
+    shape: tuple[int, ...],
+    *,
+    device: object = None,
+    owned: bool,
+    narrow: bool = False,
+) -> NDArray[Any]:
+    """Make an array of little-endian bytes.
+
+    Parameters
+    ----------
+    buffer : numpy.ndarray, shape (n,), uint8
+    dtype : str
+        Safetensors name.
+    shape : tuple of int
+        Of the tensor, or of a batch of them.
+    owned : bool
+        The buffer is fresh and nobody will write to it again: the array lives on it. Else it is copied.
+
+    Returns
+    -------
+    numpy.ndarray, shape ``shape``
+        Writable.
+    """
+    check_truths(buffer, dtype)
+    return _aligned.private(buffer, owned=owned).view(numpy_dtype(dtype)).reshape(shape)
+
+
+def begin_transfer(batch: dict[str, Any], device: object = None) -> Transfer:
+    """Nothing to do: the batch is where it belongs."""
+    return Transfer(batch)
+
+
+def owns(obj: object) -> bool:
+    """Whether an object is a numpy array or scalar."""
+    return isinstance(obj, np.ndarray | np.generic)
+
+
+def encode(tensor: object) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
+    """Dtype name, shape and bytes of an array, a number, or a list of numbers.
+
+    Values keep: another byte order or stride is copied into C order, little-endian. The bytes share memory with the
+    array where that needs no copy.
+
+    Raises
+    ------
+    InvalidSampleError
+        For what safetensors cannot hold (objects, text, dates, records, complex128, longdouble) and for masked arrays;
+        the message says what to give instead.
+    """
+    if isinstance(tensor, np.ma.MaskedArray):
+        raise InvalidSampleError(
+            "a masked array has two parts; give .filled(nodata) and say nodata in the tensor's description, "
+            "or the mask as a tensor of its own"
+        )
+    if isinstance(tensor, str | bytes | bytearray):
+        kind = "U" if isinstance(tensor, str) else "S"
+        raise InvalidSampleError(_REFUSED[kind])
+    try:
+        array = np.asarray(tensor)
+    except ValueError as error:  # rows of unequal length
+        raise InvalidSampleError(f"cannot make one array of {type(tensor).__name__}: {error}") from error
+    name = safetensors_name(array.dtype)
+    if name is None:
+        mend = _REFUSED.get(array.dtype.kind) if array.dtype.isbuiltin != 2 else None
+        mend = mend or _MENDS.get(array.dtype.type.__name__) or "safetensors has no such dtype; give .astype('float32')"
+        raise InvalidSampleError(f"cannot write an array of dtype {array.dtype}: {mend}")
+    if array.dtype.kind != "V":  # dtypes of ml_dtypes have kind V and the byte order of the machine alone
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return name, array.shape, np.ascontiguousarray(array).reshape(-1).view(np.uint8)

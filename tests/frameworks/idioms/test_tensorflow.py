@@ -1,0 +1,115 @@
+"""tf.data and Keras, as their users know them."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mlstac
+from mlstac.errors import DtypeError, InvalidArgumentError
+
+
+def test_to_tf_is_a_tf_data_dataset_of_batches_with_a_static_type(bands, truth):
+    data = mlstac.load(bands, framework="numpy").to_tf(16)
+    assert isinstance(data, tf.data.Dataset)
+    assert data.element_spec == {
+        "input": tf.TensorSpec((None, 3, 8, 8), tf.uint16),
+        "label": tf.TensorSpec((None,), tf.int32),
+    }
+    assert len(data) == 4
+    got = list(data)
+    assert [int(tf.shape(batch["label"])[0]) for batch in got] == [16, 16, 16, 12]
+    np.testing.assert_array_equal(np.concatenate([batch["input"].numpy() for batch in got]), truth["input"])
+    np.testing.assert_array_equal(np.concatenate([batch["label"].numpy() for batch in got]), truth["label"])
+
+
+def test_the_batch_size_is_static_where_every_batch_is_full(bands):
+    data = mlstac.load(bands, framework="torch").to_tf(16, drop_last=True)
+    assert data.element_spec["input"] == tf.TensorSpec((16, 3, 8, 8), tf.uint16)
+    assert [batch["input"].shape[0] for batch in data] == [16, 16, 16]
+
+
+def test_the_type_is_that_of_what_is_given_out(bands):
+    ds = mlstac.load(bands, framework="tensorflow", as_dtype={"input": "float32"}).window(y=slice(0, 4), x=slice(2, 8))
+    data = ds.to_tf(60)
+    assert data.element_spec["input"] == tf.TensorSpec((None, 3, 4, 6), tf.float32)
+    (batch,) = data
+    np.testing.assert_array_equal(batch["input"].numpy(), ds[0:60]["input"].numpy())
+
+
+def test_every_iteration_is_the_next_epoch(bands):
+    ds = mlstac.load(bands, framework="numpy")
+    data = ds.to_tf(60, shuffle=True, seed=4, epoch=2)
+    first, second = (next(iter(data))["label"].numpy() for _ in range(2))
+    for labels, epoch in ((first, 2), (second, 3)):
+        expected = next(iter(ds.batches(60, shuffle=True, seed=4, epoch=epoch)))["label"]
+        np.testing.assert_array_equal(labels, expected)
+    assert first.tolist() != second.tolist()
+
+
+def test_keras_fits(bands):
+    def pair(batch):
+        return tf.cast(tf.reduce_mean(tf.cast(batch["input"], tf.float32), (2, 3)), tf.float32) / 4000, batch["label"]
+
+    data = mlstac.load(bands, framework="tensorflow").to_tf(20, shuffle=True)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile(keras.optimizers.Adam(0.2), "sparse_categorical_crossentropy")
+    history = model.fit(data.map(pair), epochs=8, shuffle=False, verbose=0)  # every epoch is in another order already
+    assert history.history["loss"][-1] < history.history["loss"][0] / 2
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Samples with text, JSON, rows of varying number, and a tensor that some lack."""
+    samples = [
+        {
+            "caption": f"pond {index}",
+            "boxes": np.full((index, 4), index, "f4"),
+            "mask": np.ones((2 + index, 3 + index), "u1"),
+            "score": np.float32(index),
+        }
+        for index in range(1, 5)
+    ]
+    mlstac.write(samples, tmp_path / "mixed", id="mixed", license="CC0-1.0")
+    return mlstac.load(tmp_path / "mixed", framework="numpy")
+
+
+def test_text_and_ragged_tensors_have_types_of_their_own(mixed):
+    data = mixed.select(tensors=["caption", "boxes"]).to_tf(4)
+    assert data.element_spec == {
+        "caption": tf.TensorSpec((None,), tf.string),
+        "boxes": tf.RaggedTensorSpec((None, None, 4), tf.float32, ragged_rank=1),
+    }
+    (batch,) = data
+    assert [text.decode() for text in batch["caption"].numpy()] == [f"pond {index}" for index in range(1, 5)]
+    assert batch["boxes"].row_lengths().numpy().tolist() == [1, 2, 3, 4]
+
+
+def test_padded_tensors_have_a_mask(mixed):
+    data = mixed.select(tensors=["boxes", "mask"]).to_tf(4, pad={"boxes": -1, "mask": 0})
+    assert data.element_spec == {
+        "boxes": tf.TensorSpec((None, None, 4), tf.float32),
+        "boxes_mask": tf.TensorSpec((None, None), tf.bool),
+        "mask": tf.TensorSpec((None, None, None), tf.uint8),
+        "mask_mask": tf.TensorSpec((None, None, None), tf.bool),
+    }
+    (batch,) = data
+    assert batch["boxes_mask"].numpy().sum(1).tolist() == [1, 2, 3, 4]
+    assert batch["boxes"].numpy()[0, 1:].tolist() == [[-1] * 4] * 3
+
+
+def test_what_has_no_static_type_is_refused_with_the_mend(mixed):
+    with pytest.raises(InvalidArgumentError, match=r"'mask' varies along axes.*pad={'mask': 0}"):
+        mixed.to_tf(4)
+    with pytest.raises(InvalidArgumentError, match=r"transform= may change"):
+        mixed.to_tf(4, transform=dict)
+
+
+def test_what_tensorflow_cannot_hold_is_refused_before_any_batch(tmp_path):
+    import ml_dtypes
+
+    samples = [{"scale": np.ones(3, ml_dtypes.float8_e8m0fnu)}]
+    mlstac.write(samples, tmp_path / "small", id="small", license="CC0-1.0")
+    with pytest.raises(DtypeError, match="'scale': tensorflow cannot hold dtype F8_E8M0"):
+        mlstac.load(tmp_path / "small", framework="numpy").to_tf(1)
