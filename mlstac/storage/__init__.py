@@ -1,0 +1,35 @@
+"""Bytes by URL: ranges into buffers, small files, maps of local files, and a server for tests and demonstrations."""
+
+from mlstac.storage._cache import Cache
+from mlstac.storage._download import Download, download
+from mlstac.storage._fetcher import Fetcher
+from mlstac.storage._files import MappedFile, file_size, map_file, read_bytes
+from mlstac.storage._options import StorageOptions
+from mlstac.storage._reads import Read
+from mlstac.storage._retry import Retry
+from mlstac.storage._server import Server, open_server
+from mlstac.storage._sizes import parse_size
+from mlstac.storage._urls import is_http, is_remote, join, local_path, parent, redact
+
+__all__ = [
+    "Cache",
+    "Download",
+    "Fetcher",
+    "MappedFile",
+    "Read",
+    "Retry",
+    "Server",
+    "StorageOptions",
+    "download",
+    "file_size",
+    "is_http",
+    "is_remote",
+    "join",
+    "local_path",
+    "map_file",
+    "open_server",
+    "parent",
+    "parse_size",
+    "read_bytes",
+    "redact",
+]

@@ -1,0 +1,274 @@
+"""One connection of HTTP/1.1: the body goes from the socket straight into its destination.
+
+A body passes through no buffer of ours except its first bytes, which come in one receive with the headers.
+
+References
+----------
+RFC 9112, "HTTP/1.1".
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from mlstac.storage._answers import Head
+from mlstac.storage._retry import TransientError
+
+_LONGEST_HEAD_BYTES = 65_536
+# As much as headers take, so that little of the body comes with them and has to be copied.
+_FIRST_BYTES = 2_048
+# Receives made at once after the headers, before the other connections have their turn.
+_PULLS = 4
+# A refused body shorter than this is read to its end, so that the connection can be used again.
+_DRAIN_BYTES = 65_536
+
+
+class Sink(Protocol):
+    """Where a body goes: `Scatter` or `Gather`."""
+
+    def window(self, gap: memoryview) -> memoryview | None:
+        """Return memory for the next bytes, or None to be fed."""
+
+    def advance(self, count: int) -> None:
+        """Hear that the window has so many bytes more."""
+
+    def feed(self, data: memoryview) -> None:
+        """Take the next bytes."""
+
+
+Accept = Callable[[Head], Sink | None]
+"""Asked once status and headers are there, before the body is read: where to put it, or None to drop it. May raise."""
+
+
+class UnsupportedAnswerError(Exception):
+    """The answer is of a kind that is left to aiohttp."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection, at most one request at a time.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+        A selector loop.
+    stage : memoryview
+        Memory for headers and for bytes that go to small destinations. Connections of one loop share it, for a selector
+        loop hands it out and takes it back within one step.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stage: memoryview) -> None:
+        self._loop = loop
+        self._stage = stage
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Head] | None = None
+        self._accept: Accept | None = None
+        self._sink: Sink | None = None
+        self._head: Head | None = None
+        self._prefix = b""
+        self._left = 0
+        self._handle = -1
+        self._window_direct = False
+        self._last_byte_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._stall_s = 0.0
+        self.reusable = True
+        self.answered = False
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if transport.get_extra_info("sslcontext") is None:
+            self._handle = transport.get_extra_info("socket").fileno()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio gives it
+        if self._head is None:
+            return self._stage[:_FIRST_BYTES]
+        if self._sink is not None and (window := self._sink.window(self._stage)) is not None:
+            self._window_direct = True
+            return window[: self._left]
+        self._window_direct = False
+        return self._stage[: self._left]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._last_byte_at = self._loop.time()
+        try:
+            if self._head is None:
+                self._take_head(self._stage[:nbytes])
+            else:
+                self._take_body(nbytes)
+        except Exception as error:  # noqa: BLE001 - whoever waits for this answer gets it
+            self._fail(error)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.reusable = False
+        self._transport = None
+        self._stop_timer()
+        if self._head is not None:
+            self._fail(TransientError(f"the body was cut {self._left} bytes before its end"))
+        elif self.answered:
+            # a kept connection that the server closed while idle
+            self._fail(TransientError("the kept connection was closed", free=True))
+        else:
+            said = "the connection was reset" if exc is not None else "the connection was closed before an answer"
+            self._fail(TransientError(said))
+
+    # -- what the engine calls
+
+    @property
+    def is_open(self) -> bool:
+        return self.reusable and self._transport is not None and not self._transport.is_closing()
+
+    async def ask(self, request: bytes, accept: Accept, *, stall_s: float) -> Head:
+        """Send a request and put the answer's body where `accept` says."""
+        assert self._transport is not None
+        self._waiter = self._loop.create_future()
+        self._accept, self._sink, self._head, self._prefix, self._stall_s = accept, None, None, b"", stall_s
+        self._last_byte_at = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(stall_s, self._check_stall)
+        self._transport.write(request)
+        try:
+            return await self._waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._waiter = self._accept = self._sink = None
+
+    def abort(self) -> None:
+        """Close at once; nothing more is written anywhere."""
+        self.reusable = False
+        self._sink = None
+        self._stop_timer()
+        if self._transport is not None:
+            # closing alone would leave the connection open as long as a forked child has a copy of its descriptor
+            with contextlib.suppress(OSError):
+                self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            self._transport.abort()
+
+    # -- the answer
+
+    def _take_head(self, data: memoryview) -> None:
+        if self._waiter is None or self._waiter.done():
+            # bytes that nobody asked for: whatever they are, the next answer must not begin with them
+            self.abort()
+            return
+        text = self._prefix + data
+        end = text.find(b"\r\n\r\n", max(0, len(self._prefix) - 3))
+        if end < 0:
+            if len(text) >= _LONGEST_HEAD_BYTES:
+                raise UnsupportedAnswerError("headers without an end")
+            self._prefix = text
+            return
+        body = data[end + 4 - len(self._prefix) :]
+        self._prefix = b""
+        head, keeps = _parse_head(text[:end])
+        if head.length is None or "transfer-encoding" in head.headers or head.status < 200:
+            raise UnsupportedAnswerError(f"an answer of status {head.status} without a length")
+        self.answered = True
+        self.reusable = keeps
+        assert self._accept is not None
+        self._sink = self._accept(head)
+        self._left = head.length
+        self._head = head
+        if len(body) > self._left:
+            raise TransientError("the server sent more than it announced")
+        if self._sink is None and self._left > _DRAIN_BYTES:
+            self._finish(keep=False)
+            return
+        if len(body):
+            if self._sink is not None:
+                self._sink.feed(body)
+            self._left -= len(body)
+        if self._left == 0:
+            self._finish(keep=True)
+        else:
+            self._pull()
+
+    def _pull(self) -> None:
+        """Receive what is there of the body at once: to be called by the loop for it costs more than the receive."""
+        if self._handle < 0 or not hasattr(os, "readv"):
+            return
+        with contextlib.suppress(OSError):  # nothing there yet, or broken: the loop will tell
+            for _ in range(_PULLS):
+                count = os.readv(self._handle, [self.get_buffer(-1)])
+                if count:
+                    self._take_body(count)
+                if not count or not self._left:
+                    return
+
+    def _take_body(self, count: int) -> None:
+        self._left -= count
+        if self._sink is not None:
+            if self._window_direct:
+                self._sink.advance(count)
+            else:
+                self._sink.feed(self._stage[:count])
+        if self._left == 0:
+            self._finish(keep=True)
+
+    def _finish(self, *, keep: bool) -> None:
+        head, waiter = self._head, self._waiter
+        self._head = self._sink = None
+        if not keep:
+            self.abort()
+        if waiter is not None and not waiter.done() and head is not None:
+            waiter.set_result(head)
+
+    def _fail(self, error: Exception) -> None:
+        waiter = self._waiter
+        self._head = None
+        self.abort()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def _check_stall(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        silent_s = self._loop.time() - self._last_byte_at
+        if silent_s >= self._stall_s:
+            self._fail(TransientError(f"no byte came for {self._stall_s:g} s"))
+        else:
+            self._timer = self._loop.call_later(self._stall_s - silent_s, self._check_stall)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _parse_head(text: bytes) -> tuple[Head, bool]:
+    """Return the head, and whether the connection stays open."""
+    first, *lines = text.decode("latin-1").split("\r\n")
+    protocol, _, rest = first.partition(" ")
+    if protocol not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdigit():
+        raise UnsupportedAnswerError("not HTTP/1.1")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or line[:1] in " \t":
+            raise UnsupportedAnswerError("a header without a colon")
+        key = name.lower()
+        value = value.strip(" \t")
+        if key in headers and not (key == "content-length" and headers[key] == value):
+            headers[key] += ", " + value
+        else:
+            headers[key] = value
+    keeps = (
+        headers.get("connection", "").lower() != "close"
+        if protocol == "HTTP/1.1"
+        else headers.get("connection", "").lower() == "keep-alive"
+    )
+    status = int(rest[:3])
+    if status in (204, 304):
+        headers["content-length"] = "0"
+    return Head(status, headers), keeps

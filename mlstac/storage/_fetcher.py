@@ -1,0 +1,357 @@
+"""The wall between plans and bytes: ranges in, filled buffers out."""
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from mlstac.errors import ChangedError, InvalidArgumentError
+from mlstac.storage._answers import Version
+from mlstac.storage._cache import Cache
+from mlstac.storage._loop import DaemonWorker, LoopThread, closed_error
+from mlstac.storage._objects import ObjectSource
+from mlstac.storage._options import HttpOptions, StorageOptions, split_login
+from mlstac.storage._pace import Pace
+from mlstac.storage._reads import Read, Scatter, check_read
+from mlstac.storage._retry import Clock, Retry
+from mlstac.storage._schedule import Job, Schedule
+from mlstac.storage._sizes import parse_size
+from mlstac.storage._urls import is_http, redact
+from mlstac.storage._web import WebSource, origin_of
+
+SMALL_FILE_BYTES = 64_000_000
+"""The most that `read_bytes` takes by default: descriptions and catalogs, not shards."""
+
+
+class _Engine:
+    """All that lives: one loop, its connections and its queue. Belongs to one process."""
+
+    def __init__(self, config: "_Config") -> None:
+        self.thread = LoopThread("mlstac-fetcher")
+        self.versions: dict[str, Version] = {}
+        self._web: WebSource | None = None
+        self.objects = ObjectSource(config.storage_options, stall_s=config.timeout_s)
+        self.schedule: Schedule
+        self._config = config
+        self.cache = config.cache
+        self.cache_bytes = 0
+        self._writer = DaemonWorker("mlstac-cache")
+        self.thread.run(self._open)
+
+    async def _open(self) -> None:
+        config = self._config
+        pace = Pace(start=min(16, config.max_requests), cap=config.max_requests)
+        self.schedule = Schedule(
+            self._attempt,
+            self._keep if config.cache is not None else None,
+            max_bytes=config.max_in_flight_bytes,
+            retry=config.retry,
+            clock=config.clock,
+            pace=pace,
+        )
+
+    @property
+    def web(self) -> WebSource:
+        """The source for http(s); made, in the loop, when it is first needed: other stores have other options."""
+        if self._web is None:
+            config = self._config
+            options = HttpOptions.of(config.storage_options)
+            wait_s = config.timeout_s
+            self._web = WebSource(
+                options,
+                connect_s=wait_s,
+                stall_s=wait_s,
+                clock=config.clock,
+                versions=self.versions,
+                home=lambda: config.home,
+            )
+        return self._web
+
+    def source(self, url: str) -> WebSource | ObjectSource:
+        """Return what reads a URL."""
+        return self.web if is_http(url) else self.objects
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far."""
+        return self.objects.requests + (self._web.requests if self._web else 0)
+
+    async def _attempt(self, read: Read, scatter: Scatter) -> None:
+        try:
+            await self.source(read.url).read(read, scatter)
+        except ChangedError:
+            if self.cache is not None:
+                self.cache.forget(read.url, read.size)
+            raise
+
+    async def _keep(self, read: Read) -> None:
+        if self.cache is not None:
+            await self._writer.call(self.cache.keep, read, self.versions.get(read.url))
+
+    def take(self, reads: Sequence[Read]) -> list[Read]:
+        """Fill what the cache has; return what is to be fetched."""
+        if self.cache is None:
+            return list(reads)
+        missing: list[Read] = []
+        for read in reads:
+            left, version = self.cache.take(read)
+            if version is not None:
+                self.versions.setdefault(read.url, version)
+                self.cache_bytes += read.stop - read.start - sum(part.stop - part.start for part in left)
+            missing += left
+        return missing
+
+    async def _close(self) -> None:
+        if self._web is not None:
+            await self._web.close()
+        with contextlib.suppress(Exception):
+            await self.objects.close()
+        self._writer.close()
+        if self.cache is not None:
+            self.cache.close()
+
+    def small(self, url: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do something small with a file, from any thread but the loop's."""
+        return self.thread.run(lambda: self.schedule.once(work, redact(url)))
+
+    def stop(self, *, wait: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # closed already
+            if self.thread.pid == os.getpid():
+                self.thread.call(self.schedule.close, closed_error())
+        self.thread.stop(self._close, wait=wait)
+
+
+class _Config:
+    """What a Fetcher is made of; all that travels to another process."""
+
+    def __init__(
+        self,
+        storage_options: StorageOptions,
+        *,
+        max_in_flight_bytes: int,
+        retry: Retry,
+        timeout_s: float,
+        max_requests: int,
+        cache: Cache | None,
+        clock: Clock,
+    ) -> None:
+        self.storage_options = storage_options if callable(storage_options) else dict(storage_options or {})
+        self.max_in_flight_bytes = max_in_flight_bytes
+        self.retry = retry
+        self.timeout_s = timeout_s
+        self.max_requests = max_requests
+        self.cache = cache
+        self.clock = clock
+        self.home: str | None = None
+
+
+class Fetcher:
+    """Reads byte ranges into memory that the caller gives.
+
+    For http(s) through a loop of its own, for other schemes through fsspec's filesystems. Everything that lives
+    (thread, loop, connections) is made at the first read and belongs to the process that made it: a Fetcher may be used
+    before and after a fork, pickled, and shared by threads. It needs no closing for the program to end.
+
+    Parameters
+    ----------
+    storage_options : mapping or callable, optional
+        As fsspec takes them; or a callable that returns them, asked again once access is refused. For http(s):
+        ``headers`` (a mapping, or a callable that returns one and is asked again on 401 and 403), ``auth``, ``ssl``,
+        ``proxy``, ``proxy_auth``, ``trust_env``, ``client_kwargs``, ``get_client``.
+    max_in_flight_bytes : int or str
+        Bound of the bytes of reads under way, first come, first served. A read larger than that goes alone.
+    retry : Retry
+        Bounds of patience.
+    timeout_s : float
+        Seconds without a byte after which a request is broken off and repeated.
+    max_requests : int
+        The most requests under way at once; how many there are is found by trying (see `Pace`).
+    cache : Cache, optional
+        Where bytes are kept for the next time; consulted first.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage_options: StorageOptions = None,
+        max_in_flight_bytes: int | str = "256MB",
+        retry: Retry | None = None,
+        timeout_s: float = 30.0,
+        max_requests: int = 256,
+        cache: Cache | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if timeout_s <= 0 or max_requests < 1:
+            raise InvalidArgumentError(f"timeout_s ({timeout_s}) and max_requests ({max_requests}) must be above zero")
+        self._config = _Config(
+            storage_options,
+            max_in_flight_bytes=parse_size(max_in_flight_bytes),
+            retry=retry or Retry(),
+            timeout_s=timeout_s,
+            max_requests=max_requests,
+            cache=cache,
+            clock=clock or Clock(),
+        )
+        self._reset()
+
+    def _reset(self) -> None:
+        self._engine: _Engine | None = None
+        self._finalizer: Any = None
+        self._lock = threading.Lock()
+        _FETCHERS.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self._config}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._config = state["config"]
+        self._reset()
+
+    def __enter__(self) -> "Fetcher":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def fetch(self, reads: Sequence[Read]) -> None:
+        """Fill the destinations of some reads.
+
+        Raises
+        ------
+        StorageError
+            The first that went wrong: `MissingFileError`, `AccessError`, `UnavailableError`, `RangeError`,
+            `ChangedError`.
+        ShardError
+            If a file is shorter or longer than its catalog says.
+        """
+        future = self.submit(reads)
+        try:
+            future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C: what is under way must not go on
+            raise
+
+    def submit(self, reads: Sequence[Read]) -> "Future[None]":
+        """Begin to fill the destinations of some reads, after those submitted before.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Done when every byte is in its place; its error is as of `fetch`. Once it has failed, nothing is written any
+            more. Cancelling it drops what is queued and breaks off what is under way; a byte or two may still arrive
+            after that, so leave the destinations alone.
+        """
+        for read in reads:
+            check_read(read)
+        future: Future[None] = Future()
+        wanted = [read for read in reads if read.stop > read.start]
+        engine = self._living() if wanted else None
+        if engine is not None:
+            wanted = engine.take(wanted)
+        if engine is None or not wanted:
+            future.set_result(None)
+            return future
+        job = Job(future, len(wanted))
+        engine.thread.watch(future)
+        with contextlib.suppress(RuntimeError):  # closed by another thread: the future hears of it
+            engine.thread.call(engine.schedule.add, job, wanted)
+
+        def settle(done: "Future[None]") -> None:
+            if done.cancelled():
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is under way
+                    engine.thread.call(engine.schedule.drop, job)
+
+        future.add_done_callback(settle)
+        return future
+
+    def refetch(self, reads: Sequence[Read]) -> None:
+        """Fill the destinations of some reads from the store, whatever the cache has of them; errors as of `fetch`.
+
+        For bytes that came, and are not what their checksum says. What comes now is kept in the place of them.
+        """
+        for read in reads:
+            self.forget(read.url, read.start, read.stop, size=read.size)
+        self.fetch(reads)
+
+    def read_bytes(self, url: str, *, limit_bytes: int = SMALL_FILE_BYTES) -> bytes:
+        """Return a whole file, of a server that need not know ranges; see `mlstac.storage.read_bytes`."""
+        engine = self._living()
+        return bytes(engine.small(url, lambda: engine.source(url).read_all(url, limit_bytes=limit_bytes)))
+
+    def file_size(self, url: str) -> int:
+        """Return a file's size in bytes; see `mlstac.storage.file_size`."""
+        engine = self._living()
+        return int(engine.small(url, lambda: engine.source(url).size(url)))
+
+    def bind(self, url: str) -> None:
+        """Keep headers and passwords of `storage_options` for the host (scheme, host, port) of a URL.
+
+        Without it they go to the host of each URL that is read. A dataset names its files itself, so whoever reads one
+        binds them to the host of its collection. It holds for reads that begin from now on, and in a pickle.
+        """
+        self._config.home = origin_of(split_login(url)[0])
+
+    def stats(self) -> dict[str, float]:
+        """Return what was done so far in this process.
+
+        ``bytes`` received, ``requests`` made, ``retries``, ``throttled`` (answers that asked for fewer requests),
+        ``waiting_s`` (seconds that reads waited to try again), ``in_flight`` and ``in_flight_peak`` (requests at once,
+        now and at most), ``limit`` (how many are allowed now), ``bytes_in_flight_peak``, ``cache_bytes`` (that came
+        from the cache).
+        """
+        engine = self._engine
+        if engine is None:
+            return dict.fromkeys((*_COUNTS, "requests", "waiting_s", "in_flight", "limit", "cache_bytes"), 0)
+        schedule = engine.schedule
+        return {
+            **schedule.counts,
+            "requests": engine.requests,
+            "waiting_s": schedule.waiting_s,
+            "in_flight": schedule.active,
+            "limit": schedule.limit,
+            "cache_bytes": engine.cache_bytes,
+        }
+
+    def forget(self, url: str, start: int, stop: int, *, size: int | None) -> None:
+        """Have the cache take a range for absent, now and later: its bytes are not what they should be."""
+        if self._config.cache is not None:
+            self._config.cache.forget(url, size, start, stop)
+
+    def close(self) -> None:
+        """Break off what is under way and free thread and connections. The next read opens anew.
+
+        Reads of other threads that are queued or under way fail with `StorageError`.
+        """
+        with self._lock:
+            engine, self._engine = self._engine, None
+            if self._finalizer is not None:
+                self._finalizer.detach()
+        if engine is not None:
+            engine.stop(wait=True)
+
+    def _living(self) -> _Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = _Engine(self._config)
+                # also at the end of the program, and when the Fetcher is forgotten
+                self._finalizer = weakref.finalize(self, self._engine.stop, wait=False)
+            return self._engine
+
+
+_COUNTS = ("bytes", "retries", "throttled", "in_flight_peak", "bytes_in_flight_peak")
+_FETCHERS: "weakref.WeakSet[Fetcher]" = weakref.WeakSet()
+_LEFT_BEHIND: list[object] = []
+
+
+def _forget_parent() -> None:
+    """Let go of the parent's loops in a forked child, without touching them: both share the selector behind them."""
+    for fetcher in list(_FETCHERS):
+        _LEFT_BEHIND.append(fetcher._engine)
+        fetcher._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)

@@ -1,0 +1,208 @@
+"""Ranges and small files from everything else: object stores and whatever fsspec has a filesystem for."""
+
+import asyncio
+import functools
+import inspect
+from typing import Any
+
+from mlstac.errors import AccessError, FormatError, MissingFileError, MissingPackageError, ShardError, StorageError
+from mlstac.storage._options import StorageOptions
+from mlstac.storage._reads import Read, Scatter
+from mlstac.storage._retry import TransientError
+from mlstac.storage._urls import redact, scheme_of
+
+_PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "hf": "huggingface_hub",
+}
+
+
+class ObjectSource:
+    """Reads through fsspec's filesystems, made anew in this process, on this loop. One attempt a call.
+
+    Parameters
+    ----------
+    storage_options : mapping or callable, optional
+        As the filesystem takes them; a callable is asked again once the store refuses access.
+    stall_s : float
+        Seconds after which a request is given up.
+    """
+
+    def __init__(self, storage_options: StorageOptions, *, stall_s: float) -> None:
+        self._options = storage_options
+        self._more: dict[str, Any] = {}
+        self._dropped: list[Any] = []
+        self._stall_s = stall_s
+        self._filesystems: dict[str, Any] = {}
+        self._opening = asyncio.Lock()
+        self.requests = 0
+
+    async def read(self, read: Read, scatter: Scatter) -> None:
+        """Make one attempt at the rest of a read."""
+        start = read.start + scatter.position
+        data = await self._call(read.url, "cat_file", start=start, end=read.stop)
+        if len(data) > read.stop - start:
+            raise ShardError(
+                f"{redact(read.url)}: {len(data)} bytes came where {read.stop - start} were asked for; the server "
+                f"ignores byte ranges"
+            )
+        scatter.feed(memoryview(data))
+        if len(data) < read.stop - start:
+            holds = await self.size(read.url)
+            if holds < read.stop:
+                said = f", and the catalog says {read.size}" if read.size is not None else ""
+                raise ShardError(f"{redact(read.url)} holds {holds} bytes{said}: it was cut short; upload it again")
+            raise TransientError(f"the body was cut {read.stop - start - len(data)} bytes before its end")
+
+    async def read_all(self, url: str, *, limit_bytes: int) -> bytearray:
+        """Make one attempt at a whole file."""
+        size = await self.size(url)
+        if size > limit_bytes:
+            raise FormatError(
+                f"{redact(url)} holds {size} bytes, more than the {limit_bytes} that a file of its kind may have; "
+                f"check the URL"
+            )
+        return bytearray(await self._call(url, "cat_file"))
+
+    async def size(self, url: str) -> int:
+        """Make one attempt at a file's size."""
+        info = await self._call(url, "info")
+        if info.get("type") == "directory" or info.get("size") is None:
+            raise MissingFileError(f"{redact(url)}: a folder, and a file was expected; check the URL")
+        return int(info["size"])
+
+    async def close(self) -> None:
+        """Close what the filesystems hold open, as far as they allow."""
+        for filesystem in (*self._filesystems.values(), *self._dropped):
+            client = getattr(filesystem, "_s3", None) or getattr(filesystem, "_session", None)
+            closing = getattr(client, "close", None)
+            if closing is not None:
+                result = closing()
+                if inspect.isawaitable(result):
+                    await result
+        self._filesystems.clear()
+
+    async def _open(self, url: str) -> tuple[Any, str]:
+        scheme = scheme_of(url)
+        async with self._opening:
+            filesystem = self._filesystems.get(scheme)
+            if filesystem is None:
+                filesystem = self._filesystems[scheme] = await self._make(url, scheme)
+        return filesystem, filesystem._strip_protocol(url)
+
+    async def _make(self, url: str, scheme: str) -> Any:
+        import fsspec
+
+        try:
+            kind = fsspec.get_filesystem_class(scheme)
+        except (ImportError, ValueError) as error:
+            package = _PACKAGES.get(scheme)
+            if package is None:
+                raise StorageError(
+                    f"{redact(url)}: the scheme {scheme!r} is not known; use http(s), s3, gs, az or a path"
+                ) from error
+            raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+        given = self._options() if callable(self._options) else self._options
+        options = dict(given or {}) | self._more
+        if scheme in ("s3", "s3a"):
+            # ten connections is botocore's default; how many are used is decided by the pace
+            options["config_kwargs"] = {"max_pool_connections": 256, "retries": {"total_max_attempts": 1}} | dict(
+                options.get("config_kwargs") or {}
+            )
+        if getattr(kind, "async_impl", False):
+            options |= {"asynchronous": True, "loop": asyncio.get_running_loop()}
+        filesystem = kind(skip_instance_cache=True, **options)
+        if scheme in ("s3", "s3a"):
+            filesystem.retries = 1  # retries are made and bounded in one place, above
+        if getattr(filesystem, "async_impl", False) and hasattr(filesystem, "set_session"):
+            await filesystem.set_session()
+        return filesystem
+
+    async def _call(self, url: str, name: str, **keywords: Any) -> Any:
+        """Call a method of the filesystem with the path of a URL; with one made anew if access is refused."""
+        filesystem, path = await self._open(url)
+        try:
+            return await self._try(url, filesystem, name, path, keywords)
+        except AccessError as error:
+            # credentials may have expired: a new filesystem reads those of today
+            await self._drop(url, filesystem, anonymous="redentials" in str(error.__context__))
+        filesystem, path = await self._open(url)
+        return await self._try(url, filesystem, name, path, keywords)
+
+    async def _drop(self, url: str, filesystem: Any, *, anonymous: bool) -> None:
+        scheme = scheme_of(url)
+        async with self._opening:
+            if self._filesystems.get(scheme) is filesystem:
+                self._dropped.append(self._filesystems.pop(scheme))  # others may still read through it
+                if anonymous and scheme in ("s3", "s3a"):
+                    self._more = {"anon": True}  # nobody gave any: the data may be public
+
+    async def _try(self, url: str, filesystem: Any, name: str, path: str, keywords: dict[str, Any]) -> Any:
+        self.requests += 1
+        try:
+            async with asyncio.timeout(self._stall_s):
+                if getattr(filesystem, "async_impl", False):
+                    return await getattr(filesystem, "_" + name)(path, **keywords)
+                call = functools.partial(getattr(filesystem, name), path, **keywords)
+                return await asyncio.get_running_loop().run_in_executor(None, call)
+        except Exception as error:  # noqa: BLE001 - every client has classes of its own
+            raise _named(error, url, self._stall_s) from None
+
+
+def _named(error: Exception, url: str, stall_s: float) -> Exception:
+    """Return the error of this library that a filesystem's error stands for."""
+    shown, said = redact(url), f"{type(error).__name__}: {str(error)[:200]}"
+    text = said.lower().replace(" ", "")
+    if isinstance(error, FileNotFoundError | IsADirectoryError) or "nosuchbucket" in text:
+        return MissingFileError(f"{shown}: no such file; check the URL, and that the upload is complete")
+    if isinstance(error, PermissionError) or any(word in text for word in _REFUSED):
+        return AccessError(
+            f"{shown}: access refused; give credentials in storage_options (or, for public data on S3, "
+            f"storage_options={{'anon': True}})"
+        )
+    if isinstance(error, TimeoutError):
+        return TransientError(f"no answer within {stall_s:g} s")
+    if "invalidrange" in text or "rangenotsatisfiable" in text or "requestedrange" in text:
+        return ShardError(
+            f"{shown}: the range lies beyond the file's end, so it was cut short or replaced; upload it again"
+        )
+    if any(word in text for word in ("slowdown", "reduceyourrequestrate", "429", "toomanyrequests")):
+        return TransientError("the store asked for fewer requests", throttled=True)
+    if isinstance(error, ConnectionError) or any(word in text for word in _BROKEN):
+        return TransientError(type(error).__name__)
+    return StorageError(f"{shown}: {said}")
+
+
+_REFUSED = (
+    "nocredentials",
+    "unabletolocatecredentials",
+    "(401)",
+    "unauthorized",
+    "accessdenied",
+    "signaturedoesnotmatch",
+    "invalidaccesskeyid",
+    "expiredtoken",
+)
+# Clients of object stores have many private classes; their names and words are all that there is to go by.
+_BROKEN = (
+    "endpointconnection",
+    "connectionclosed",
+    "httpclient",
+    "clienterror",
+    "payload",
+    "disconnected",
+    "incompleteread",
+    "responsestreaming",
+    "timeout",
+    "internal",
+    "unavailable",
+    "reset",
+    "badgateway",
+    "erroroccurred(5",
+)

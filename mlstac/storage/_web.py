@@ -1,0 +1,260 @@
+"""Ranges and small files from web servers: redirects, credentials and versions, over either engine."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from mlstac.errors import AccessError, FormatError, RangeError, StorageError
+from mlstac.storage._answers import Head, Version, check_range, failure_of, unsatisfied_size, version_of
+from mlstac.storage._connection import Accept, Sink, UnsupportedAnswerError
+from mlstac.storage._options import HttpOptions, split_login
+from mlstac.storage._reads import Gather, Read, Scatter
+from mlstac.storage._retry import Clock, TransientError
+from mlstac.storage._session import SessionEngine
+from mlstac.storage._urls import redact
+from mlstac.storage._wire import WireEngine
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 5
+# A signed URL that a redirect led to is good for an hour as a rule; asking anew now and then costs one request.
+_REDIRECT_LIFE_S = 300.0
+
+
+class WebSource:
+    """Reads by http(s). One attempt a call: retries are above.
+
+    Parameters
+    ----------
+    options : HttpOptions
+        The caller's settings.
+    connect_s, stall_s : float
+        Seconds to wait for a connection, and for the next byte.
+    clock : Clock
+        The time.
+    versions : dict
+        What servers said of files by URL; shared with whoever has bytes of them from elsewhere.
+    home : callable
+        Tells the one origin that the caller's headers are for, or None: then they are for the origin of each URL.
+    """
+
+    def __init__(
+        self,
+        options: HttpOptions,
+        *,
+        connect_s: float,
+        stall_s: float,
+        clock: Clock,
+        versions: dict[str, Version],
+        home: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._options = options
+        self._home = home
+        self._clock = clock
+        self._wire = WireEngine(connect_s=connect_s, stall_s=stall_s, tls=options.tls_context)
+        self._session = SessionEngine(options, connect_s=connect_s, stall_s=stall_s)
+        self._beyond_wire: set[str] = set()
+        self._reached: set[str] = set()
+        self._plain_origins: dict[str, bool] = {}
+        self._versions = versions
+        self._moved: dict[str, tuple[str, float]] = {}
+        self._headers: dict[str, str] | None = None
+        self._headers_age = 0
+        self._refreshing = asyncio.Lock()
+        self.requests = 0
+
+    @property
+    def connections(self) -> int:
+        """Connections of the lower engine open now."""
+        return self._wire.connections
+
+    async def read(self, read: Read, scatter: Scatter) -> None:
+        """Make one attempt at the rest of a read."""
+        start, url = read.start + scatter.position, read.url
+
+        def accept(head: Head) -> Sink | None:
+            if head.status not in (200, 206):
+                return None
+            begin = start
+            if head.status == 200 and read.start == 0 and head.length == read.stop:
+                scatter.rewind()  # a server without ranges begins again
+                begin = 0
+            version = check_range(head, url, begin, read.stop, size=read.size, seen=self._versions.get(url))
+            self._versions.setdefault(url, version)
+            return scatter
+
+        head = await self._ask(url, {"Range": f"bytes={start}-{read.stop - 1}"}, accept)
+        if (
+            head.status == 416
+            and (known := self._versions.get(url)) is not None
+            and unsatisfied_size(head) not in (None, known.size)
+        ):
+            check_range(head, url, start, read.stop, size=read.size, seen=known)
+        if head.status not in (200, 206):
+            raise failure_of(head, url, wall=self._clock.wall(), size=read.size)
+
+    async def read_all(self, url: str, *, limit_bytes: int) -> bytearray:
+        """Make one attempt at a whole file of unknown size."""
+
+        def refuse() -> Exception:
+            return FormatError(
+                f"{redact(url)} holds more than {limit_bytes} bytes, which is too much for a file of its kind; check "
+                f"the URL"
+            )
+
+        gather = Gather(limit_bytes, refuse)
+
+        def accept(head: Head) -> Sink | None:
+            if head.status != 200:
+                return None
+            if (head.length or 0) > limit_bytes:
+                raise refuse()
+            if head.headers.get("content-encoding", "identity") not in ("", "identity"):
+                raise RangeError(
+                    f"{redact(url)}: the server compresses its answer ({head.headers['content-encoding']}); switch "
+                    f"that off"
+                )
+            return gather
+
+        head = await self._ask(url, {}, accept)
+        if head.status != 200:
+            raise failure_of(head, url, wall=self._clock.wall())
+        return gather.data
+
+    async def size(self, url: str) -> int:
+        """Make one attempt at a file's size: by the first byte, for a signed URL may allow nothing but GET."""
+        found: list[int] = []
+
+        def accept(head: Head) -> Sink | None:
+            if head.status == 200 and head.length is not None:
+                found.append(head.length)
+            elif head.status == 206:
+                total = head.headers.get("content-range", "").rpartition("/")[2]
+                if total.isdigit():
+                    found.append(int(total))
+            return None
+
+        head = await self._ask(url, {"Range": "bytes=0-0"}, accept)
+        if head.status == 416 and (empty := unsatisfied_size(head)) is not None:
+            return empty
+        if head.status not in (200, 206):
+            raise failure_of(head, url, wall=self._clock.wall())
+        if not found:
+            raise RangeError(
+                f"{redact(url)}: the server does not tell the file's size; serve the folder with `mlstac serve`"
+            )
+        self._versions.setdefault(url, version_of(head, found[0]))
+        return found[0]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._wire.close()
+        await self._session.close()
+
+    async def _ask(self, url: str, headers: dict[str, str], accept: Accept) -> Head:
+        """Ask for a URL, following redirects; with fresh credentials once if they are refused."""
+        moved, expires = self._moved.get(url, ("", 0.0))
+        if moved and self._clock.now() < expires:
+            try:
+                head = await self._follow(url, moved, headers, accept)
+            except TransientError:
+                self._moved.pop(url, None)  # the place may be gone for good: the next try asks where the file is now
+                raise
+            if head.status < 400 or head.status in (408, 416, 425, 429) or head.status >= 500:
+                return head
+            # the URL that the server had sent us to may have expired: ask where it is now
+        self._moved.pop(url, None)
+        if self._headers is None:
+            await self._refresh(self._headers_age)
+        age = self._headers_age
+        head = await self._follow(url, url, headers, accept)
+        if head.status in (400, 401, 403) and callable(self._options.headers):
+            await self._refresh(age)
+            self._moved.pop(url, None)
+            head = await self._follow(url, url, headers, accept)
+        return head
+
+    async def _refresh(self, age: int) -> None:
+        """Ask for fresh headers, once for all the requests that were refused with the old ones."""
+        async with self._refreshing:
+            if self._headers_age == age or self._headers is None:
+                self._headers = await self._options.current_headers()
+                self._headers_age += 1
+
+    async def _follow(self, url: str, target: str, headers: dict[str, str], accept: Accept) -> Head:
+        bare, login = split_login(url)
+        origin = origin_of(bare)
+        target, _ = split_login(target)
+        target = encode(target)
+        if self._headers is None:
+            await self._refresh(self._headers_age)
+        # a dataset may name files on hosts that its reader allowed, and did not give a key to
+        own = dict(self._headers or {}) if self._home() in (None, origin) else {}
+        if login is not None and not any(name.lower() == "authorization" for name in own):
+            own["Authorization"] = login
+        for _ in range(_MOST_REDIRECTS + 1):
+            # what the caller gave is for the host that the caller named
+            sent = {"Accept": "*/*", "User-Agent": "mlstac"} | (own if origin_of(target) == origin else {})
+            head = await self._get(target, sent | {"Accept-Encoding": "identity"} | headers, accept)
+            location = head.headers.get("location")
+            if head.status not in _REDIRECTS or not location:
+                return head
+            target = self._next(url, target, location)
+            self._moved[url] = (target, self._clock.now() + _REDIRECT_LIFE_S)
+        self._moved.pop(url, None)
+        raise StorageError(f"{redact(url)}: more than {_MOST_REDIRECTS} redirects; check the URL")
+
+    def _next(self, url: str, target: str, location: str) -> str:
+        found = encode(urljoin(target, location))
+        scheme = urlsplit(found).scheme
+        if scheme not in ("http", "https") or (scheme == "http" and target.startswith("https:")):
+            raise AccessError(
+                f"{redact(url)}: the server redirects from https to {redact(found)}, which is refused; give the URL "
+                f"of the file itself"
+            )
+        return split_login(found)[0]
+
+    async def _get(self, url: str, headers: dict[str, str], accept: Accept) -> Head:
+        origin = origin_of(url)
+        self.requests += 1
+        try:
+            head = await self._exchange(url, origin, headers, accept)
+        except TransientError as error:
+            error.stranger = error.unreachable and origin not in self._reached
+            raise
+        self._reached.add(origin)
+        return head
+
+    async def _exchange(self, url: str, origin: str, headers: dict[str, str], accept: Accept) -> Head:
+        if self._is_for_wire(origin):
+            try:
+                return await self._wire.get(url, headers, accept)
+            except UnsupportedAnswerError:
+                self._beyond_wire.add(origin)
+                self.requests += 1
+        return await self._session.get(url, headers, accept)
+
+    def _is_for_wire(self, origin: str) -> bool:
+        if origin in self._beyond_wire or not self._options.is_plain:
+            return False
+        plain = self._plain_origins.get(origin)
+        if plain is None:
+            plain = self._plain_origins[origin] = self._options.proxy_for(origin) is None
+        return plain
+
+
+@functools.lru_cache(4096)
+def origin_of(url: str) -> str:
+    """Return scheme, host and port: what credentials are bound to (RFC 6454)."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+@functools.lru_cache(4096)
+def encode(url: str) -> str:
+    """Return a URL as it goes over the wire: spaces and letters beyond ASCII encoded, no fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    return urlunsplit((parts.scheme, host, path, quote(parts.query, safe="/%:@!$&'()*+,;=~-._?"), ""))

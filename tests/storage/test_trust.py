@@ -1,0 +1,295 @@
+"""Credentials, certificates, proxies, redirects to other hosts: who hears what."""
+
+import asyncio
+import pickle
+import traceback
+
+import pytest
+
+from mlstac.errors import AccessError, InvalidArgumentError, UnavailableError
+from mlstac.storage import Fetcher, Retry, file_size, read_bytes
+from tests.servers.authority import Authority
+from tests.servers.proxy import ForwardProxy
+from tests.storage.conftest import assert_fetches, ranges
+
+SPANS = [(start, start + 10_000) for start in range(0, 200_000, 10_000)]
+TOKEN = "Bearer very-secret"
+
+
+@pytest.fixture
+def server(fault_server, content):
+    return fault_server({"a.bin": content})
+
+
+@pytest.fixture
+def locked(fault_server, content):
+    return fault_server({"a.bin": content}, allow=lambda request: request.headers.get("authorization") == TOKEN)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"Authorization": TOKEN}},
+        {"client_kwargs": {"headers": {"Authorization": TOKEN}}},
+        {"headers": lambda: {"Authorization": TOKEN}},
+        lambda: {"headers": {"Authorization": TOKEN}},
+    ],
+)
+def test_headers_are_sent(locked, content, options):
+    with Fetcher(storage_options=options) as fetcher:
+        assert_fetches(fetcher, locked.url + "a.bin", content, SPANS)
+
+
+def test_user_and_password_are_sent_from_options_or_url(fault_server, content):
+    server = fault_server(
+        {"a.bin": content}, allow=lambda request: request.headers.get("authorization") == "Basic dTpwIHc="
+    )
+    with Fetcher(storage_options={"auth": ("u", "p w")}) as fetcher:
+        assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+    with Fetcher() as fetcher:
+        assert_fetches(fetcher, server.url.replace("//", "//u:p%20w@") + "a.bin", content, SPANS)
+
+
+def test_a_provider_is_asked_again_once_when_its_token_expires(fault_server, content):
+    good = "first"
+    server = fault_server({"a.bin": content}, allow=lambda request: request.headers.get("x-token") == good)
+    tokens = iter(["first", "second", "third"])
+
+    async def provide():
+        await asyncio.sleep(0)
+        return {"X-Token": next(tokens)}
+
+    with Fetcher(storage_options={"headers": provide}) as fetcher:
+        assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+        good = "second"
+        assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+    assert next(tokens) == "third"
+
+
+def test_a_provider_whose_new_token_is_refused_too_is_not_asked_for_ever(fault_server):
+    server = fault_server({"a.bin": b"x"}, allow=lambda request: False)
+    asked = []
+    options = {"headers": lambda: asked.append(1) or {"X": "1"}}
+    with Fetcher(storage_options=options) as fetcher, pytest.raises(AccessError, match="access refused"):
+        fetcher.fetch(ranges(server.url + "a.bin", [(0, 1)])[0])
+    assert (len(asked), server.count) == (2, 2)
+
+
+def test_credentials_never_go_to_another_host(server, fault_server, content):
+    front = fault_server({})
+    front.fail("redirect", status=302, times=None, headers={"Location": server.url + "a.bin?sig=1"})
+    options = {"headers": {"Authorization": TOKEN, "X-Api-Key": "very-secret", "Cookie": "very-secret"}}
+    with Fetcher(storage_options=options) as fetcher:
+        assert_fetches(fetcher, front.url + "a.bin", content, SPANS)
+        assert fetcher.read_bytes(front.url + "a.bin") == content
+        assert fetcher.file_size(front.url + "a.bin") == len(content)
+    assert front.requests[0].headers["authorization"] == TOKEN
+    assert "very-secret" not in str([request.headers for request in server.requests])
+    with Fetcher() as fetcher:
+        assert_fetches(fetcher, front.url.replace("//", "//u:very-secret@") + "a.bin", content, SPANS)
+    assert all("authorization" not in request.headers for request in server.requests)
+
+
+@pytest.mark.parametrize("options", [{"headers": {"Authorization": TOKEN}}, {"auth": ("u", "very-secret")}])
+def test_bound_credentials_go_to_one_host_alone(server, fault_server, content, options):
+    other = fault_server({"a.bin": content})
+    other.fail("redirect", path="b.bin", status=302, headers={"Location": server.url + "a.bin"})
+    with Fetcher(storage_options=options) as fetcher:
+        fetcher.bind(server.url + "collection.json")
+        for one in (fetcher, pickle.loads(pickle.dumps(fetcher))):
+            assert_fetches(one, other.url + "a.bin", content, SPANS)
+            assert_fetches(one, server.url + "a.bin", content, SPANS[:1])
+            one.close()
+        assert all("authorization" in request.headers for request in server.requests)
+        assert fetcher.read_bytes(other.url + "b.bin") == content
+    # one that a stranger sent us to is not asked with our key either
+    assert "authorization" not in server.requests[-1].headers
+    assert not any("authorization" in request.headers for request in other.requests)
+
+
+def test_credentials_stay_with_a_redirect_to_the_same_host(fault_server, content):
+    server = fault_server({"b.bin": content}, allow=lambda request: request.headers.get("authorization") == TOKEN)
+    server.fail("redirect", status=307, times=None, path="a.bin", headers={"Location": "b.bin"})
+    with Fetcher(storage_options={"headers": {"Authorization": TOKEN}}) as fetcher:
+        assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+
+
+def test_no_error_shows_a_credential(fault_server):
+    server = fault_server({})
+    secret = server.url.replace("//", "//u:very-secret@") + "a.bin?sig=very-secret"
+    options = {"headers": {"Authorization": TOKEN}}
+    for fault in [
+        {"kind": "status", "status": 401},
+        {"kind": "status", "status": 404},
+        {"kind": "status", "status": 500},
+        {"kind": "status", "status": 418},
+        {"kind": "close"},
+        {"kind": "garbage"},
+        {
+            "kind": "redirect",
+            "status": 302,
+            "headers": {"Location": "http://u:very-secret@127.0.0.1:1/?sig=very-secret"},
+        },
+        {"kind": "redirect", "status": 302, "headers": {"Location": "ftp://u:very-secret@h/?sig=very-secret"}},
+    ]:
+        server.heal()
+        server.fail(times=None, **fault)
+        with Fetcher(storage_options=options, retry=Retry(tries=1)) as fetcher:
+            for call in (
+                lambda fetcher=fetcher: fetcher.fetch(ranges(secret, [(0, 1)])[0]),
+                lambda fetcher=fetcher: fetcher.read_bytes(secret),
+                lambda fetcher=fetcher: fetcher.file_size(secret),
+            ):
+                with pytest.raises(OSError, match=r"127\.0\.0\.1") as failed:
+                    call()
+                assert "very-secret" not in "".join(traceback.format_exception(failed.value))
+                assert str(pickle.loads(pickle.dumps(failed.value))) == str(failed.value)
+            assert "very-secret" not in repr(vars(fetcher)) + repr(fetcher._engine._web._options)
+
+
+def test_an_unknown_option_is_refused_with_those_that_are(server):
+    with (
+        Fetcher(storage_options={"hedaers": {}}) as fetcher,
+        pytest.raises(InvalidArgumentError, match=r"hedaers.*headers"),
+    ):
+        fetcher.read_bytes(server.url + "a.bin")
+
+
+def test_a_header_with_a_line_break_is_refused(server):
+    with (
+        Fetcher(storage_options={"headers": {"X": "a\r\nHost: evil"}}) as fetcher,
+        pytest.raises(InvalidArgumentError, match="line break"),
+    ):
+        fetcher.read_bytes(server.url + "a.bin")
+    assert server.count == 0
+
+
+def test_fsspec_settings_that_mean_nothing_here_are_passed_over(server, content):
+    with Fetcher(storage_options={"block_size": 0, "simple_links": True, "cache_type": "none"}) as fetcher:
+        assert fetcher.read_bytes(server.url + "a.bin") == content
+
+
+@pytest.mark.parametrize("how", ["file", "environment", "context"])
+def test_a_certificate_of_an_own_authority_is_trusted_when_told(fault_server, content, authority, monkeypatch, how):
+    import ssl
+
+    server = fault_server({"a.bin": content}, tls=authority.server_context())
+    options = {}
+    if how == "file":
+        options = {"ssl": authority.ca}
+    elif how == "context":
+        options = {"ssl": ssl.create_default_context(cafile=authority.ca)}
+    else:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    with Fetcher(storage_options=options) as fetcher:
+        assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+        assert fetcher.read_bytes(server.url + "a.bin") == content
+
+
+def test_an_unknown_certificate_is_refused_at_once_and_the_mend_is_named(fault_server, authority, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    server = fault_server({"a.bin": b"x"}, tls=authority.server_context())
+    with Fetcher() as fetcher, pytest.raises(UnavailableError, match=r"no secure connection.*ssl.*ca\.pem"):
+        fetcher.read_bytes(server.url + "a.bin")
+    assert fetcher.stats()["retries"] == 0
+    with Fetcher(storage_options={"ssl": False}) as fetcher:
+        assert fetcher.read_bytes(server.url + "a.bin") == b"x"
+
+
+def test_a_redirect_from_https_to_http_is_refused(fault_server, server, authority):
+    front = fault_server({}, tls=authority.server_context())
+    front.fail("redirect", status=302, headers={"Location": server.url + "a.bin"})
+    with (
+        Fetcher(storage_options={"ssl": authority.ca}) as fetcher,
+        pytest.raises(AccessError, match="from https to http"),
+    ):
+        fetcher.read_bytes(front.url + "a.bin")
+    assert server.count == 0
+
+
+@pytest.mark.parametrize("how", ["environment", "option"])
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_proxy_is_used(fault_server, content, authority, monkeypatch, how, secure):
+    server = fault_server({"a.bin": content}, tls=authority.server_context() if secure else None)
+    with ForwardProxy() as proxy:
+        options = {"ssl": authority.ca}
+        if how == "option":
+            options["proxy"] = proxy.url
+        else:
+            monkeypatch.setenv("https_proxy" if secure else "http_proxy", proxy.url)
+        with Fetcher(storage_options=options) as fetcher:
+            assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+        expected = f"CONNECT 127.0.0.1:{server.port}" if secure else f"GET {server.url}a.bin"
+        assert proxy.lines
+        assert all(line.startswith(expected) for line in proxy.lines)
+
+
+def test_no_proxy_and_trust_env_are_heeded(server, content, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with Fetcher(storage_options={"trust_env": False}) as fetcher:
+        assert fetcher.read_bytes(server.url + "a.bin") == content
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Fetcher() as fetcher:
+        assert fetcher.read_bytes(server.url + "a.bin") == content
+
+
+def test_a_proxy_that_wants_a_password_is_told(server, content):
+    with ForwardProxy(authorization="Basic dTpw") as proxy:
+        login = {"proxy": proxy.url, "proxy_auth": ("u", "p")}
+        with Fetcher(storage_options=login) as fetcher:
+            assert fetcher.read_bytes(server.url + "a.bin") == content
+        with Fetcher(storage_options={"proxy": proxy.url.replace("//", "//u:p@")}) as fetcher:
+            assert fetcher.read_bytes(server.url + "a.bin") == content
+        with Fetcher(storage_options={"proxy": proxy.url}) as fetcher, pytest.raises(AccessError, match="407"):
+            fetcher.read_bytes(server.url + "a.bin")
+
+
+def test_a_session_of_the_callers_own_is_used(server, content):
+    import aiohttp
+
+    made = []
+
+    async def get_client(**settings):
+        made.append(settings)
+        settings.pop("loop")
+        return aiohttp.ClientSession(headers={"X-Own": "1"}, auto_decompress=False, **settings)
+
+    with Fetcher(storage_options={"get_client": get_client}) as fetcher:
+        assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+    assert len(made) == 1
+    assert server.requests[0].headers["x-own"] == "1"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 418, 500])
+def test_small_files_fail_by_name(server, clock, status):
+    server.fail("status", status=status, times=None)
+    with Fetcher(clock=clock, retry=Retry(tries=2)) as fetcher:
+        for call in (fetcher.read_bytes, fetcher.file_size):
+            with pytest.raises(OSError, match=r"a\.bin.*" + str(status)):
+                call(server.url + "a.bin")
+
+
+def test_hub_refusals_name_the_terms_and_the_login(server):
+    server.fail("status", status=403, headers={"X-Error-Code": "GatedRepo"})
+    with (
+        Fetcher() as fetcher,
+        pytest.raises(AccessError, match=r"terms.*/datasets/o/n and log in with `hf auth login`"),
+    ):
+        fetcher.read_bytes(server.url + "datasets/o/n/resolve/main/collection.json")
+
+
+def test_one_call_needs_no_fetcher(server, content):
+    assert read_bytes(server.url + "a.bin") == content
+    assert file_size(server.url + "a.bin") == len(content)
