@@ -1,0 +1,227 @@
+"""Batches of an epoch, as the user holds them: an iterable with a length and a state."""
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from inspect import Parameter, signature
+from typing import Any
+
+from mlstac.errors import InvalidArgumentError, StateError
+from mlstac.loading._assemble import Pad
+from mlstac.loading._feed import Feed
+from mlstac.loading._iteration import Direct, Iteration, Progress
+from mlstac.loading._order import Order
+from mlstac.loading._pipeline import Pipeline, Recipe
+from mlstac.loading._stripes import Stripes
+from mlstac.storage import parse_size
+
+_STATE_VERSION = 1
+
+
+class Batches:
+    """Batches of one epoch for one rank, made ahead in a thread, in an order that is a function.
+
+    Made by `Dataset.batches` and `mlstac.mix`. ``for batch in batches`` gives the epoch; iterating again gives it
+    again, and ends an iteration that is under way: batches have one position. `state_dict` may be taken at any time,
+    and says how far the *consumer* of the newest iteration is; `load_state_dict` goes on from there, at another batch
+    size and world size too.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        fingerprint: str,
+        make_order: Callable[[int, int], Order],
+        kind: str,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        drop_last: bool,
+        pad: Pad | None,
+        rank: int,
+        world_size: int,
+        prefetch: int,
+        max_in_flight_bytes: str | int,
+        transform: Callable[..., Any] | None,
+    ) -> None:
+        self._feed = feed
+        self._fingerprint = fingerprint
+        self._make_order = make_order
+        self._kind = kind
+        self._batch_size = _whole("batch_size", batch_size, least=1)
+        self._seed = _whole("seed", seed)
+        self._epoch = _whole("epoch", epoch, least=0)
+        self._drop_last = bool(drop_last)
+        self._pad = pad
+        self._rank, self._world_size = rank, world_size
+        self._prefetch = _whole("prefetch", prefetch, least=0)
+        self._max_in_flight_bytes = parse_size(max_in_flight_bytes)
+        if transform is not None and not callable(transform):
+            raise InvalidArgumentError(f"transform={transform!r} cannot be called; give a function of a batch")
+        self._transform = transform
+        self._turn, self._turns = 0, 1
+        self._skipped = 0  # turns of an interrupted iteration that goes on
+        self._start = 0  # where the next iteration begins
+        self._progress = Progress(self._make_stripes())  # of the newest iteration
+        # weak, for an iterator that is dropped takes its run with it
+        self._run: weakref.ref[Pipeline | Direct] | None = None
+        self._stall_s = 0.0
+
+    def __len__(self) -> int:
+        """Number of batches that the next iteration gives."""
+        steps = self._make_stripes().steps
+        return max(0, -(-(steps - self._turn) // self._turns)) - self._skipped
+
+    @property
+    def padding(self) -> int:
+        """Samples that come a second time in the last step, over all ranks, so that each has as many."""
+        return self._make_stripes().padding
+
+    def take_turns(self, turn: int, turns: int) -> None:
+        """Make every ``turns``-th batch alone, from batch ``turn`` on: the share of one worker process of several."""
+        self._turn, self._turns = turn, turns
+        self._move(0, "take_turns() was called")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Order of the next iteration; begins that epoch at its first sample, and ends an iteration under way."""
+        self._epoch = _whole("epoch", epoch, least=0)
+        self._start = self._skipped = 0
+        self._move(0, f"set_epoch({epoch}) was called")
+
+    def __iter__(self) -> Iterator[Any]:
+        self._move(self._skipped, "another was begun over the same batches")
+        recipe = self._recipe()
+        self._start = self._skipped = 0
+        run = Pipeline(recipe, prefetch=self._prefetch) if self._prefetch else Direct(recipe)
+        self._run = weakref.ref(run)
+        return Iteration(run, self._progress)
+
+    def _move(self, done: int, why: str) -> None:
+        """Take a new position; an iteration under way, which had another, says so when it is next asked."""
+        self._progress.displaced = why
+        self.close()
+        self._stall_s += self._progress.stall_s
+        self._progress = Progress(self._make_stripes(), done)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the consumer is: plain words and numbers, under 1 KB as JSON, the same on every rank."""
+        return {
+            "version": _STATE_VERSION,
+            "fingerprint": self._fingerprint,
+            "order": self._kind,
+            "seed": self._seed,
+            "epoch": self._epoch,
+            "consumed": self._progress.stripes.consumed(self._progress.done),
+            **({"start": self._progress.stripes.start, "turns": self._progress.done} if self._turns > 1 else {}),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a state was taken: the next iteration begins with the first sample that was not consumed.
+
+        Parameters
+        ----------
+        state : mapping
+            From `state_dict`, of this dataset in the same kind of order; batch size and world size may differ.
+
+        Raises
+        ------
+        StateError
+            If it is the state of another dataset, of another order, or none.
+        """
+        if not isinstance(state, Mapping):
+            raise StateError(f"a {type(state).__name__} is no state of batches; give what state_dict() returned")
+        known = {"version", "fingerprint", "order", "seed", "epoch", "consumed"}
+        if missing := known - set(state):
+            raise StateError(f"this is no state of batches: it lacks {', '.join(sorted(missing))}")
+        if state["version"] != _STATE_VERSION:
+            raise StateError(f"the state is of version {state['version']!r}; this mlstac reads {_STATE_VERSION}")
+        if state["fingerprint"] != self._fingerprint:
+            raise StateError(
+                f"the state belongs to another dataset ({state['fingerprint']}), not this one ({self._fingerprint}): "
+                "load the same splits, filters and subsets of the same version"
+            )
+        if state["order"] != self._kind:
+            raise StateError(
+                f"the state is of an epoch in order {state['order']!r}; these batches are in order {self._kind!r}"
+            )
+        consumed = state["consumed"]
+        if not isinstance(consumed, int) or isinstance(consumed, bool) or consumed < 0:
+            raise StateError(f"the state says that {consumed!r} samples are consumed, which is no number of samples")
+        length = self._progress.stripes.length
+        if consumed > length:
+            raise StateError(f"the state says that {consumed} samples are consumed, of an epoch of {length}")
+        self._seed, self._epoch = _whole("seed", state["seed"]), _whole("epoch", state["epoch"], least=0)
+        self._start, self._skipped = consumed, 0
+        if self._turns > 1:  # others take the steps between, so the count of this one's own goes on
+            self._start, self._skipped = int(state.get("start", consumed)), int(state.get("turns", 0))
+        self._move(self._skipped, "load_state_dict() was called")
+
+    def stats(self) -> dict[str, Any]:
+        """Bytes, requests and retries of the dataset in this process, and seconds that the consumer waited."""
+        progress = self._progress
+        return {**self._feed.stats(), "stall_s": self._stall_s + progress.stall_s, "batches": progress.done}
+
+    def close(self) -> None:
+        """Stop reading ahead; an iteration that was under way ends."""
+        reference, self._run = self._run, None
+        run = reference() if reference is not None else None
+        if run is not None:
+            run.stop()
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        ranks = f", rank {self._rank} of {self._world_size}" if self._world_size > 1 else ""
+        return f"Batches: {len(self):,} of {self._batch_size} samples, order {self._kind}, epoch {self._epoch}{ranks}"
+
+    def _make_stripes(self) -> Stripes:
+        order = self._make_order(self._seed, self._epoch)
+        return Stripes(order.length, self._batch_size, self._rank, self._world_size, self._drop_last, self._start)
+
+    def _recipe(self) -> Recipe:
+        stripes = self._progress.stripes
+        return Recipe(
+            feed=self._feed,
+            order=self._make_order(self._seed, self._epoch),
+            stripes=stripes,
+            steps=range(stripes.steps)[self._turn :: self._turns][self._progress.done :],
+            seed=self._seed,
+            epoch=self._epoch,
+            pad=self._pad,
+            transform=self._transform,
+            wants_generators=_takes_two(self._transform),
+            max_in_flight_bytes=self._max_in_flight_bytes,
+        )
+
+
+def _whole(name: str, value: Any, *, least: int | None = None) -> int:
+    try:
+        number = int(value.__index__())
+    except (AttributeError, TypeError) as error:
+        raise InvalidArgumentError(f"{name}={value!r} is no whole number") from error
+    if isinstance(value, bool) or (least is not None and number < least):
+        raise InvalidArgumentError(
+            f"{name}={value!r}; it is a whole number{'' if least is None else f' from {least} on'}"
+        )
+    return number
+
+
+def _takes_two(transform: Callable[..., Any] | None) -> bool:
+    """Whether a transform wants the samples' random generators beside the batch."""
+    if transform is None:
+        return False
+    try:
+        parameters = signature(transform).parameters.values()
+    except (TypeError, ValueError):  # built-in functions may not say
+        return False
+    places = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.default is Parameter.empty
+    ]
+    return len(places) >= 2

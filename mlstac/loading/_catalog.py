@@ -1,0 +1,124 @@
+"""The catalog of a dataset: rows of one or more parts, one after another."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mlstac.errors import CatalogError
+from mlstac.loading._addresses import Located
+from mlstac.loading._layout import TensorLayout
+from mlstac.loading._part import Part
+from mlstac.loading._shards import Shards
+from mlstac.storage import redact
+
+
+class Catalog:
+    """Rows of several parts as one; opens a part when one of its rows is first asked for.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    splits : sequence of (str, int, int)
+        For each split its name, how many parts it has, and how many rows the collection promises.
+    shards : Shards
+        The numbers that the parts give.
+    """
+
+    def __init__(self, parts: Sequence[Part], *, splits: Sequence[tuple[str, int, int]], shards: Shards) -> None:
+        self.parts = tuple(parts)
+        self.shards = shards
+        self._splits = tuple(splits)
+        self._rows = sum(rows for _, _, rows in splits)
+        self._edges: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def edges(self) -> NDArray[np.int64]:
+        """First row of every part, and the end of the last.
+
+        Raises
+        ------
+        CatalogError
+            If the parts of a split have not as many rows as the collection says.
+        """
+        if self._edges is None:
+            counts, first = [], 0
+            for name, number, promised in self._splits:
+                parts = self.parts[first : first + number]
+                held = [len(part) for part in parts]
+                if sum(held) != promised:
+                    where = ", ".join(redact(part.url) for part in parts) or "no part"
+                    raise CatalogError(
+                        f"split {name!r} has {sum(held)} rows in {where}; "
+                        f"the collection says {promised} (ml:{name}.n_items)"
+                    )
+                counts += held
+                first += number
+            self._edges = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+        return self._edges
+
+    def locate(self, layout: TensorLayout, rows: NDArray[np.int64]) -> Located:
+        """Addresses of one tensor for rows of the catalog, in their order."""
+        edges = self.edges()
+        if len(self.parts) == 1:
+            return self.parts[0].addresses(layout).locate(rows)
+        files, offsets, lengths = (np.empty(len(rows), np.int64) for _ in range(3))
+        shapes = None if layout.fixed is not None else np.empty((len(rows), len(layout.shape)), np.int64)
+        owner = np.searchsorted(edges, rows, side="right") - 1
+        for number in np.unique(owner).tolist():
+            mine = np.flatnonzero(owner == number)
+            found = self.parts[number].addresses(layout).locate(rows[mine] - edges[number])
+            files[mine], offsets[mine], lengths[mine] = found.files, found.offsets, found.lengths
+            if shapes is not None:
+                shapes[mine] = found.shapes
+        return Located(files, offsets, lengths, shapes)
+
+    def checksums(self, tensor: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``ml:checksum`` of one tensor for rows; -1 where the catalog gives none."""
+        result = np.full(len(rows), -1, np.int64)
+        owner = np.searchsorted(self.edges(), rows, side="right") - 1
+        for number in np.unique(owner).tolist():
+            known = self.parts[number].checksums(tensor)
+            if known is not None:
+                mine = owner == number
+                result[mine] = known[rows[mine] - self.edges()[number]]
+        return result
+
+    def spans(self, layout: TensorLayout) -> dict[int, tuple[int, int, int, int]]:
+        """Of one tensor, per shard: first byte, end, number of rows, and their bytes together."""
+        merged: dict[int, tuple[int, int, int, int]] = {}
+        for part in self.parts:
+            for file, span in part.addresses(layout).spans().items():
+                known = merged.get(file)
+                merged[file] = span if known is None else (
+                    min(known[0], span[0]), max(known[1], span[1]), known[2] + span[2], known[3] + span[3]
+                )  # fmt: skip
+        return merged
+
+    def schema(self) -> pa.Schema:
+        """Columns of the rows; that of the first part, for all have one."""
+        return self.parts[0].schema() if self.parts else pa.schema([("id", pa.string())])
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Some top-level columns of every row."""
+        self.edges()
+        tables = [part.table(columns) for part in self.parts]
+        if not tables:
+            return self.schema().empty_table().select(list(columns))
+        return pa.concat_tables(tables)
+
+    def row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Some top-level columns of one row."""
+        owner = int(np.searchsorted(self.edges(), number, side="right")) - 1
+        return self.parts[owner].row(int(number - self.edges()[owner]), columns)
+
+    def name_of(self, number: int) -> str:
+        """``sample 7 ('train-0000007')``, for errors."""
+        try:
+            return f"sample {number} ({self.row(number, ['id'])['id']!r})"
+        except Exception:  # noqa: BLE001  (an error about a sample must not be hidden by one about its name)
+            return f"sample {number}"

@@ -1,0 +1,93 @@
+"""How many steps of an epoch are read together: pure, from sizes and the kind of order alone.
+
+Small samples are read for many steps at once, for a request each would cost more than their bytes. Samples in random
+order are read together with what lies between them once that is cheaper than leaving it out, so it is done for as many
+steps at once as memory allows, or not at all: sizes between would read the same bytes again and again.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mlstac.loading._plan import GAP_BYTES, SMALL_BYTES
+
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Bytes of a chunk of samples in order; and of a dataset that is read whole before it is shuffled."""
+
+GROWTH = 4
+"""How much longer each of an epoch's first chunks is than the one before, so that it begins soon."""
+
+
+class Reading(NamedTuple):
+    """What decides how steps are read."""
+
+    steps: int
+    """Steps to make."""
+    batch_size: int
+    """Samples of a step, of this rank."""
+    stride: int
+    """Positions of the epoch from one step to the next: those of all ranks, and of the worker processes between."""
+    start: int
+    """Position of the first step."""
+    sample_bytes: int
+    remote: bool
+    region: int
+    """Positions whose samples are mixed with each other: 1 in order, a group of blocks, or the whole epoch."""
+    length: int
+    """Positions of the epoch."""
+    max_in_flight_bytes: int
+
+
+def chunk_steps(reading: Reading) -> Iterator[int]:
+    """Steps of each chunk, one after another; together all of them."""
+    left = reading.steps
+    sizes = _sizes(reading)
+    while left > 0:
+        size = max(1, min(next(sizes), left))
+        yield size
+        left -= size
+
+
+def _sizes(reading: Reading) -> Iterator[int]:
+    step_bytes = reading.sample_bytes * reading.batch_size
+    most = max(1, min(CHUNK_BYTES, reading.max_in_flight_bytes) // step_bytes)
+    small = reading.sample_bytes < SMALL_BYTES
+    if not reading.remote or reading.region <= 1 or (reading.region >= reading.length and not small):
+        yield from _growing(most)
+    elif reading.region < reading.length:
+        yield from _by_regions(reading)
+    else:
+        yield from _scattered(reading)
+
+
+def _growing(most: int) -> Iterator[int]:
+    size = 1
+    while True:
+        yield size
+        size = min(size * GROWTH, most)
+
+
+def _by_regions(reading: Reading) -> Iterator[int]:
+    """One step, then the rest of the first group, then group by group: each is read once, in long ranges."""
+    position = reading.start
+    yield 1
+    position += reading.stride
+    while True:
+        end = (position // reading.region + 1) * reading.region
+        size = max(1, -(-(end - position) // reading.stride))
+        yield size
+        position += size * reading.stride
+
+
+def _scattered(reading: Reading) -> Iterator[int]:
+    """Few samples by a request each, then as many as memory holds with all that lies between them."""
+    total = reading.length * reading.sample_bytes
+    most = max(1, reading.max_in_flight_bytes // 2 // (reading.sample_bytes * reading.batch_size))
+    if total > min(CHUNK_BYTES, reading.max_in_flight_bytes):
+        # fewer samples than this lie further apart than what is read between two
+        apart = total // (GAP_BYTES + reading.sample_bytes) // reading.batch_size // 2
+        size = 1
+        while size <= min(apart, most, GROWTH * GROWTH):
+            yield size
+            size *= GROWTH
+    while True:
+        yield most

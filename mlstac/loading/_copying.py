@@ -1,0 +1,96 @@
+"""Samples of mapped shards into the buffer of a batch: plain copies of rows, as few as their addresses allow."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.loading._addresses import MISSING
+from mlstac.loading._slots import Slots
+
+Bytes = NDArray[np.uint8]
+
+_SMALL_BYTES = 4096  # below it, one gather of many rows is quicker than a copy each
+
+
+def copy_samples(slots: Slots, shard: Callable[[int], Bytes]) -> None:
+    """Fill the buffer of one tensor.
+
+    Parameters
+    ----------
+    slots : Slots
+        With its buffer.
+    shard : callable
+        Bytes of a shard by its number.
+    """
+    if slots.view.whole:
+        if slots.view.row_bytes is None or not (slots.complete and slots.dense):
+            _copy_each(slots, shard)
+        else:
+            _copy_rows(slots, shard, slots.view.row_bytes)
+        return
+    for row, (file, offset) in enumerate(
+        zip(slots.located.files.tolist(), slots.located.offsets.tolist(), strict=True)
+    ):
+        if file != MISSING:
+            pieces = slots.view.pieces(slots.stored_shape(row))
+            gather(shard(file), pieces.starts + offset, pieces.length, slots.place(row))
+
+
+def _copy_each(slots: Slots, shard: Callable[[int], Bytes]) -> None:
+    located = slots.located
+    columns = (located.files, located.offsets, slots.begins, slots.sizes)
+    for file, offset, begin, size in zip(*(column.tolist() for column in columns), strict=True):
+        if file != MISSING:
+            slots.buffer[begin : begin + size] = shard(file)[offset : offset + size]
+
+
+def _copy_rows(slots: Slots, shard: Callable[[int], Bytes], size: int) -> None:
+    files, offsets = slots.located.files, slots.located.offsets
+    count = len(files)
+    if not count or not size:
+        return
+    out = slots.buffer[: count * size].reshape(count, size)
+    first = int(files[0])
+    if (files == first).all():
+        _copy_from(shard(first), offsets, size, out)
+    elif size <= _SMALL_BYTES:
+        for file in np.unique(files).tolist():
+            mine = np.flatnonzero(files == file)
+            rows = np.empty((len(mine), size), np.uint8)
+            _copy_from(shard(file), offsets[mine], size, rows)
+            out[mine] = rows
+    else:
+        maps = {file: shard(file) for file in set(files.tolist())}
+        for target, file, offset in zip(out, files.tolist(), offsets.tolist(), strict=True):
+            target[:] = maps[file][offset : offset + size]
+
+
+def _copy_from(data: Bytes, offsets: NDArray[np.int64], size: int, out: Bytes) -> None:
+    """Rows of one shard: one copy if they follow each other, else one gather, for which they must lie on one grid."""
+    first = int(offsets[0])
+    steps = offsets - first
+    count = len(offsets)
+    if int(steps[-1]) == (count - 1) * size and (np.diff(offsets) == size).all():
+        out.reshape(-1)[:] = data[first : first + count * size]
+        return
+    base = first % size
+    numbers, left = np.divmod(offsets - base, size)
+    if left.any():
+        gather(data, offsets, size, out.reshape(-1))
+        return
+    grid = data[base : base + (data.size - base) // size * size].reshape(-1, size)
+    # mode="clip", for "raise" would gather into memory of its own first; rows were checked against the file's size
+    np.take(grid, numbers, axis=0, out=out, mode="clip")
+
+
+def gather(data: Bytes, starts: NDArray[np.int64], size: int, out: Bytes) -> None:
+    """Runs of bytes of one length, from anywhere in some bytes, one after another into a buffer."""
+    if not size or not starts.size:
+        return
+    if size > _SMALL_BYTES:
+        for target, start in zip(out[: starts.size * size].reshape(-1, size), starts.tolist(), strict=True):
+            target[:] = data[start : start + size]
+        return
+    windows = np.lib.stride_tricks.as_strided(data, (data.size - size + 1, size), (1, 1), writeable=False)
+    out[: starts.size * size].reshape(-1, size)[...] = windows[starts]

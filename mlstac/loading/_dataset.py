@@ -1,0 +1,479 @@
+"""A dataset: samples of some splits, as tensors of one framework; thin over the parts that do the work."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.collection import Collection, Tensor
+from mlstac.errors import InvalidArgumentError, MlstacError, NotFoundError
+from mlstac.loading._assemble import assemble, check_pad
+from mlstac.loading._batches import Batches
+from mlstac.loading._feed import DatasetFeed
+from mlstac.loading._fields import Field, choose_bands, choose_tensors, cut_window
+from mlstac.loading._fingerprint import fingerprint_rows
+from mlstac.loading._metadata import Metadata
+from mlstac.loading._order import balanced_weights, block_rows, choose_order
+from mlstac.loading._reader import Reader
+from mlstac.loading._repr import describe_dataset
+from mlstac.loading._samples import Samples, advise_batches
+from mlstac.loading._selection import is_single, row_of, rows_of
+from mlstac.loading._statistics import TensorStatistics, affines_of, given_statistics
+from mlstac.loading._values import make_output
+from mlstac.loading._world import find_world
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Rows = NDArray[np.int64]
+Step = tuple[str, dict[str, Any]]
+
+
+class Origin(NamedTuple):
+    """Where a dataset comes from: plain facts, none of which opens anything."""
+
+    config: Any
+    """What `mlstac.load` needs to make it again."""
+    collection: Collection
+    splits: tuple[str, ...]
+    fingerprint: str
+    framework: str
+    device: Any
+    as_dtype: Any
+    decode: bool
+    narrow: bool = False
+
+
+class Dataset:
+    """Samples of a dataset's splits, read when they are asked for.
+
+    Made by `mlstac.load`. ``ds[4]`` is one sample, a dict of tensors; ``ds[10:20]``, ``ds[[3, 5, 8]]`` and a mask are
+    one batch. Methods that choose or change return a new dataset over the same files; none reads samples.
+
+    A dataset may be used from several threads, and in processes forked or spawned after it was made: it keeps neither
+    connection, thread nor lock across a fork, and pickles as where it is and what was chosen.
+    """
+
+    def __init__(self, origin: Origin, *, reader: Reader, fields: Mapping[str, Field]) -> None:
+        self._origin = origin
+        self._reader = reader
+        self._fields = dict(fields)
+        self._all_fields = self._fields
+        self._fingerprint = origin.fingerprint
+        self._rows: Rows | None = None
+        self._steps: tuple[Step, ...] = ()
+        self._scaling = ""
+        self._framework = origin.framework
+        self._device = origin.device
+        self._narrow = origin.narrow
+        self._cached_feed: DatasetFeed | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from mlstac.loading._load import restore
+
+        return restore, (self._origin.config, self._origin.fingerprint, self._steps)
+
+    @property
+    def collection(self) -> Collection:
+        """What the dataset says of itself."""
+        return self._origin.collection
+
+    @property
+    def split(self) -> str:
+        """Names of the splits, joined by ``+``."""
+        return "+".join(self._origin.splits)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Description of every tensor that samples have, with the bands and the shape that are chosen."""
+        return {name: field.tensor for name, field in self._fields.items()}
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """Dtype of every tensor as handed out, by its safetensors name; encoded fields are ``text`` or ``json``."""
+        return dict(self.feed().output.given)
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the collection's catalogs and of the samples chosen; the same wherever the dataset lies."""
+        return self._fingerprint
+
+    @property
+    def metadata(self) -> Metadata:
+        """The catalog's columns for these samples, read when they are asked for."""
+        return Metadata(self._reader.catalog, self._rows, len(self))
+
+    def __len__(self) -> int:
+        return len(self._reader.catalog) if self._rows is None else len(self._rows)
+
+    def __getitem__(self, key: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> dict[str, Any]:
+        if is_single(key):
+            return self._sample(row_of(key, len(self)))  # type: ignore[arg-type]
+        return self._batch(rows_of(key, len(self)))  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self._sample(row) for row in range(len(self)))
+
+    def __getitems__(self, rows: Sequence[int]) -> Samples:
+        """Samples that ``torch.utils.data.DataLoader`` asks for at once; its default collate makes no copy of them."""
+        chosen = rows_of(list(rows), len(self))
+        if self._reader.remote:
+            advise_batches(chosen)
+        feed = self.feed()
+        return Samples(feed.read(chosen), feed.output)
+
+    def select(self, tensors: Sequence[str] | None = None, bands: Sequence[str] | None = None) -> "Dataset":
+        """Some tensors, and some bands of them, in the order given; no others are read.
+
+        Parameters
+        ----------
+        tensors : sequence of str, optional
+            By default all.
+        bands : sequence of str, optional
+            Names, or aliases (``red``, ``B4``) where they are unique. Every tensor gives those that it has; tensors
+            with bands, but none of these, are left out; tensors without bands stay.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such tensor or band; lists those that there are.
+        """
+        fields = self._fields if tensors is None else choose_tensors(self._fields, tensors)
+        if bands is not None:
+            fields = choose_bands(fields, bands, keep=() if tensors is None else tuple(fields))
+        return self._derive(("select", {"tensors": tensors, "bands": bands}), _fields=dict(fields))
+
+    def window(self, y: slice, x: slice, tensor: str | None = None) -> "Dataset":
+        """A window of every tensor with axes y and x; few other bytes are read.
+
+        Parameters
+        ----------
+        y, x : slice
+            Pixels. Negative ones count from the end; a window that leaves the image is refused.
+        tensor : str, optional
+            In whose pixels, where tensors differ in grid; windows of the others are scaled, if they fall on whole
+            pixels.
+
+        Raises
+        ------
+        InvalidArgumentError, NotFoundError
+            If there is no such window.
+        """
+        fields = cut_window(self._fields, y=y, x=x, tensor=tensor)
+        step = {"y": (y.start, y.stop), "x": (x.start, x.stop), "tensor": tensor}
+        return self._derive(("window", step), _fields=fields)
+
+    def subset(self, rows: slice | Sequence[int] | NDArray[Any]) -> "Dataset":
+        """Some samples as a dataset of their own, with the same rules of order, striping and resume.
+
+        Parameters
+        ----------
+        rows : slice, sequence of int, or array of int or bool
+            As an index: ``ds.subset(slice(0, 100))`` has the samples of ``ds[0:100]``.
+        """
+        chosen = rows_of(rows, len(self))
+        picked = chosen if self._rows is None else self._rows[chosen]
+        if isinstance(rows, slice):
+            kept: Any = (rows.start, rows.stop, rows.step)
+        else:
+            kept = chosen.astype("<u8").tobytes()
+        fingerprint = fingerprint_rows(self._origin.fingerprint, picked)
+        return self._derive(("subset", {"rows": kept}), _rows=picked, _fingerprint=fingerprint)
+
+    def scaled(self) -> "Dataset":
+        """Stored values as the quantities they stand for: value * scale + offset, float32.
+
+        Tensors for which the collection gives neither scale nor offset, labels and encoded fields stay as they are.
+        No-data values go through the same arithmetic: mask them by the stored value.
+        """
+        return self._derive(("scaled", {}), _scaling="scaled")
+
+    def normalized(self) -> "Dataset":
+        """Tensors with mean 0 and standard deviation 1 in every band over the train split, float32.
+
+        The statistics are the collection's, of train alone whichever split this is. Labels and encoded fields stay as
+        they are.
+        """
+        derived = self._derive(("normalized", {}), _scaling="normalized")
+        derived.feed()  # missing statistics are an error now, not at the first sample
+        return derived
+
+    def with_framework(self, framework: str, *, device: Any = "cpu", narrow: bool = False) -> "Dataset":
+        """The same samples as tensors of another framework.
+
+        Parameters
+        ----------
+        framework : str
+        device : optional
+            As `mlstac.load` takes it.
+        narrow : bool
+            As `mlstac.load` takes it.
+
+        Raises
+        ------
+        UnknownFrameworkError, MissingFrameworkError, DeviceError, DtypeError
+            As `mlstac.load` does.
+        """
+        derived = self._derive(
+            ("with_framework", {"framework": framework, "device": device, "narrow": narrow}),
+            _framework=framework,
+            _device=device,
+            _narrow=narrow,
+        )
+        derived.feed()
+        return derived
+
+    def statistics(self, tensor: str) -> TensorStatistics:
+        """Statistics of a tensor over the train split, as arrays by band, of the values that this dataset gives.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such tensor, or the collection has no statistics of it.
+        """
+        if tensor not in self._fields:
+            raise NotFoundError(f"the dataset has no tensor {tensor!r}; it has {', '.join(self._fields)}")
+        described = self._fields[tensor].tensor
+        return given_statistics(tensor, described, self._scaling if tensor in self.feed().output.affines else "")
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: Literal[False, True, "block"] = False,
+        seed: int = 0,
+        epoch: int = 0,
+        drop_last: bool = False,
+        pad: Mapping[str, float] | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        prefetch: int = 2,
+        max_in_flight_bytes: str | int = "256MB",
+        transform: Callable[..., Any] | None = None,
+        weights: Sequence[float] | NDArray[Any] | None = None,
+        balance: str | None = None,
+    ) -> Batches:
+        """Batches of one epoch, read and assembled ahead in one thread.
+
+        The order is a function of (seed, epoch, number of samples) alone. Step k covers positions k·B·W … (k+1)·B·W
+        of it, for B = ``batch_size`` and W = ``world_size``: the same B·W gives the same global batches on any number
+        of ranks.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples of a batch of this rank.
+        shuffle : False, True or "block"
+            As they lie; a true permutation; or blocks of neighbours in random order, mixed 16 at a time, which keeps
+            reads long.
+        seed, epoch : int
+            Choose the order. Give every epoch its number.
+        drop_last : bool
+            Leave out what does not fill a last step. Else the last step is shorter, and where it does not divide by
+            the ranks the epoch's first samples come again (``batches.padding`` of them).
+        pad : mapping of str to number, optional
+            Tensor -> filling. A tensor whose shape varies becomes one tensor as large as its largest sample, with
+            ``<name>_mask``; one that samples may lack is filled, with ``<name>_present``. Without it the first is a
+            list, the second an error if a sample lacks it.
+        rank, world_size : int, optional
+            By default those of torch.distributed or jax.distributed, if initialised, else 0 of 1.
+        prefetch : int
+            Batches made ahead; 0 makes them where they are used, without a thread.
+        max_in_flight_bytes : str or int
+            Bound on bytes asked for and not yet in a batch.
+        transform : callable, optional
+            ``transform(batch)``, or ``transform(batch, generators)`` with one random generator a sample, that of
+            (seed, epoch, sample). Runs in the thread.
+        weights : sequence of float, optional
+            One a sample: the epoch has as many draws as the dataset samples, with replacement, in proportion.
+        balance : str, optional
+            Column of the catalog: draw so that each of its values comes as often.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If an argument cannot be meant.
+        """
+        rank, world_size = find_world(rank, world_size)
+        if balance is not None:
+            if weights is not None:
+                raise InvalidArgumentError("weights= and balance= both say how often samples come; give one of them")
+            weights = balanced_weights(self.metadata.to_table([balance]).column(0), balance)
+        kind, make = choose_order(len(self), shuffle=shuffle, weights=weights, block=self.block_rows)
+        return Batches(
+            self.feed(),
+            fingerprint=self._fingerprint,
+            make_order=make,
+            kind=kind,
+            batch_size=batch_size,
+            seed=seed,
+            epoch=epoch,
+            drop_last=drop_last,
+            pad=check_pad(pad, self.tensors),
+            rank=rank,
+            world_size=world_size,
+            prefetch=prefetch,
+            max_in_flight_bytes=max_in_flight_bytes,
+            transform=transform,
+        )
+
+    def iterable(self, batch_size: int, **options: Any) -> Any:
+        """Batches as a ``torch.utils.data.IterableDataset``, for ``DataLoader(..., batch_size=None)``.
+
+        Workers take turns, so that the loader's order is that of `batches`. Works with ``torchdata``'s
+        ``StatefulDataLoader``; rank and world size are those of this process, which a worker would not know.
+
+        Parameters
+        ----------
+        batch_size : int
+        **options
+            As for `batches`.
+        """
+        from mlstac.loading._torch import BatchStream
+
+        rank, world_size = find_world(options.pop("rank", None), options.pop("world_size", None))
+        return BatchStream(self, {"batch_size": batch_size, "rank": rank, "world_size": world_size, **options})
+
+    def to_tf(self, batch_size: int, **options: Any) -> Any:
+        """Batches as a ``tf.data.Dataset`` with a static ``element_spec``; each iteration is the next epoch.
+
+        Parameters
+        ----------
+        batch_size : int
+        **options
+            As for `batches`; tensors that vary in their first axis alone are a ``tf.RaggedTensor`` unless ``pad`` is
+            given.
+
+        Returns
+        -------
+        tf.data.Dataset
+            Of dicts, on the CPU.
+
+        Raises
+        ------
+        MissingFrameworkError, DtypeError, InvalidArgumentError
+            If TensorFlow is not installed, or a tensor has no static type there.
+        """
+        from mlstac.loading._tf_data import make_tf_dataset
+
+        return make_tf_dataset(self, batch_size, **options)
+
+    def to_xarray(self, index: SupportsIndex) -> Any:
+        """One sample as an ``xarray.Dataset``: axes by name, bands, places, times, and the CRS as rioxarray reads it.
+
+        Raises
+        ------
+        MissingPackageError
+            If xarray is not installed.
+        """
+        from mlstac.loading._xarray import make_xarray
+
+        plain = self.with_framework("numpy")
+        row = row_of(index, len(self))
+        known = plain.metadata[row]
+        if "assets" in self._reader.catalog.schema().names:
+            number = row if self._rows is None else int(self._rows[row])
+            known |= self._reader.catalog.row(number, ["assets"])
+        return make_xarray(plain[row], plain._fields, known, scaled=plain.feed().output.affines)
+
+    def stats(self) -> dict[str, Any]:
+        """Bytes, requests and retries of this process for this dataset so far."""
+        return self._reader.stats()
+
+    def close(self) -> None:
+        """Close connections and files; what is read next opens them again."""
+        self._reader.close()
+
+    def plot(self, samples: Sequence[int] | int = (0, 1, 2, 3), **options: Any) -> "Figure":
+        """Draw samples: true colour of images, classes of labels with their legend.
+
+        Raises
+        ------
+        MissingPackageError
+            If matplotlib is not installed.
+        """
+        from mlstac.pictures import draw_samples
+
+        rows = [samples] if isinstance(samples, int) else list(samples)
+        plain = self._derive(("unscaled", {}), _scaling="").with_framework("numpy")
+        drawn = [plain[row] for row in rows]
+        ids = [str(self.metadata[row].get("id", row)) for row in rows]
+        return draw_samples(drawn, self.tensors, ids=ids, **options)
+
+    def __repr__(self) -> str:
+        return describe_dataset(
+            f"{self.collection.id!r}, {self.split}",
+            len(self),
+            self._framework,
+            self.tensors,
+            scaling=self._scaling,
+            scaled=self.feed().output.affines,
+        )
+
+    @property
+    def block_rows(self) -> int:
+        """Samples of a block of ``shuffle="block"``."""
+        return block_rows(field.view.layout for field in self._all_fields.values())
+
+    def check(self) -> None:
+        """See that the framework, the device and every dtype are there; called at load, before anything is read."""
+        self.feed()
+
+    def repeat(self, verb: str, arguments: dict[str, Any]) -> "Dataset":
+        """Choose again what was chosen of a dataset that was sent here."""
+        if verb == "window":
+            return self.window(slice(*arguments["y"]), slice(*arguments["x"]), arguments["tensor"])
+        if verb == "subset":
+            rows = arguments["rows"]
+            return self.subset(slice(*rows) if isinstance(rows, tuple) else np.frombuffer(rows, "<u8"))
+        chosen: Dataset = getattr(self, verb)(**arguments)
+        return chosen
+
+    def _derive(self, step: Step, **changes: Any) -> "Dataset":
+        derived = Dataset.__new__(Dataset)  # copy.copy would go the way of pickle, and read the collection again
+        derived.__dict__.update(self.__dict__)
+        derived._steps = (*self._steps, step)
+        derived._cached_feed = None
+        for name, value in changes.items():
+            setattr(derived, name, value)
+        return derived
+
+    def feed(self) -> DatasetFeed:
+        """What reads samples and says how tensors are handed out; made once."""
+        if self._cached_feed is None:
+            output = make_output(
+                self.tensors,
+                framework=self._framework,
+                device=self._device,
+                as_dtype=self._origin.as_dtype,
+                affines=affines_of(self.tensors, self._scaling),
+                decode=self._origin.decode,
+                narrow=self._narrow,
+            )
+            self._cached_feed = DatasetFeed(self._reader, self._fields, self._rows, output)
+        return self._cached_feed
+
+    def _sample(self, row: int) -> dict[str, Any]:
+        feed = self.feed()
+        rows = np.array([row], np.int64)
+        read = feed.read(rows)
+        try:
+            return {
+                slots.view.name: feed.output.single(slots, device=feed.output.device)
+                for slots in read
+                if slots.complete
+            }
+        except MlstacError as error:
+            raise feed.placed(error, rows) from error
+
+    def _batch(self, rows: Rows) -> dict[str, Any]:
+        feed = self.feed()
+        read = feed.read(rows)
+        try:
+            batch: dict[str, Any] = feed.output.begin_transfer(assemble(read, feed.output)).wait()
+        except MlstacError as error:
+            if not hasattr(error, "row"):
+                raise
+            raise feed.placed(error, rows) from error
+        return batch

@@ -1,0 +1,107 @@
+"""What an epoch is read from: the samples of one dataset, by their number in it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.errors import MlstacError
+from mlstac.loading._fields import Field
+from mlstac.loading._reader import Reader
+from mlstac.loading._remote import Pending
+from mlstac.loading._slots import Slots
+from mlstac.loading._values import Output
+
+Integers = NDArray[np.int64]
+
+
+class Feed(Protocol):
+    """Reads samples by their number."""
+
+    output: Output
+
+    @property
+    def remote(self) -> bool:
+        """Whether reading waits for a network."""
+
+    @property
+    def sample_bytes(self) -> int:
+        """About how many bytes a sample takes in a batch."""
+
+    def locate(self, samples: Integers) -> list[Slots]:
+        """Find the bytes of samples, one `Slots` a tensor, without memory yet."""
+
+    def begin(self, batch: list[Slots], samples: Integers) -> Pending:
+        """Begin to fill the memory of a batch."""
+
+    def placed(self, error: MlstacError, samples: Integers) -> MlstacError:
+        """An error, with the samples that were being read."""
+
+    def stats(self) -> dict[str, float]:
+        """Bytes, requests and retries so far."""
+
+
+class DatasetFeed:
+    """Samples of one dataset.
+
+    Parameters
+    ----------
+    reader : Reader
+    fields : mapping of str to Field
+        The tensors to read.
+    rows : numpy.ndarray, optional
+        Row of the catalog for every sample; None: they are the same.
+    output : Output
+    """
+
+    def __init__(self, reader: Reader, fields: Mapping[str, Field], rows: Integers | None, output: Output) -> None:
+        self.output = output
+        self._reader = reader
+        self.views = [field.view for field in fields.values()]
+        self._rows = rows
+
+    @property
+    def remote(self) -> bool:
+        """Whether reading waits for a network."""
+        return self._reader.remote
+
+    @property
+    def sample_bytes(self) -> int:
+        """About how many bytes a sample takes in a batch; tensors of varying size are taken for 64 KiB."""
+        return max(1, sum(view.row_bytes if view.row_bytes is not None else 65_536 for view in self.views))
+
+    def locate(self, samples: Integers) -> list[Slots]:
+        """Find the bytes of samples."""
+        rows = self._catalog_rows(samples)
+        return [self._reader.locate(view, rows) for view in self.views]
+
+    def begin(self, batch: list[Slots], samples: Integers) -> Pending:
+        """Begin to fill the memory of a batch."""
+        return self._reader.begin(batch, self._catalog_rows(samples))
+
+    def placed(self, error: MlstacError, samples: Integers) -> MlstacError:
+        """An error, with the samples that were being read."""
+        return self._reader.placed(error, self._catalog_rows(samples), self.views)
+
+    def caused(self, error: MlstacError, samples: Integers) -> bool:
+        """Whether the read that failed was for one of some samples."""
+        return self._reader.failed_row(error, self._catalog_rows(samples), self.views) is not None
+
+    def read(self, samples: Integers) -> list[Slots]:
+        """Read samples, and wait for them."""
+        batch = self.locate(samples)
+        for slots in batch:
+            self.output.prepare(slots)
+        try:
+            self.begin(batch, samples).wait()
+        except MlstacError as error:
+            raise self.placed(error, samples) from error
+        return batch
+
+    def stats(self) -> dict[str, float]:
+        """Bytes, requests and retries so far."""
+        return self._reader.stats()
+
+    def _catalog_rows(self, samples: Integers) -> Integers:
+        return samples if self._rows is None else self._rows[samples]

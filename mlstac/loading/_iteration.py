@@ -1,0 +1,99 @@
+"""One pass over batches: where its consumer is, and how it ends when another takes its place."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from mlstac.errors import StateError
+from mlstac.loading._pipeline import Pipeline, Recipe, make_batches
+from mlstac.loading._stripes import Stripes
+
+
+class Progress:
+    """How far the consumer of one iteration is.
+
+    Parameters
+    ----------
+    stripes : Stripes
+        The steps of it.
+    done : int
+        Steps that the consumer has had.
+    """
+
+    def __init__(self, stripes: Stripes, done: int = 0) -> None:
+        self.stripes = stripes
+        self.done = done
+        self.stall_s = 0.0
+        self.displaced: str | None = None
+        """What took the iteration's place, if anything did before its end."""
+
+
+class Direct:
+    """Batches of a recipe, made when they are asked for."""
+
+    stall_s = 0.0
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._batches = make_batches(recipe)
+        self._items: list[Any] = []
+        self._ended = False
+
+    def advance(self) -> bool:
+        """Make the next batch; False after the last."""
+        if self._ended:
+            return False
+        if not self._items:
+            self._items = next(self._batches, [])
+            self._items.reverse()
+        return bool(self._items)
+
+    def take(self) -> Any:
+        """Hand out the batch, and keep nothing of it."""
+        return self._items.pop().wait()
+
+    def stop(self) -> None:
+        """Make no more batches."""
+        self._ended = True
+        self._items = []
+
+
+class Iteration:
+    """Iterator over the batches of one pass; the run ends when it is dropped."""
+
+    def __init__(self, run: Pipeline | Direct, progress: Progress) -> None:
+        self._run = run
+        self._progress = progress
+        self._owner = os.getpid()
+        self._finished = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._finished:
+            raise StopIteration
+        run, progress = self._run, self._progress
+        try:
+            if os.getpid() != self._owner:
+                raise StateError(
+                    "these batches were begun in another process; begin the iteration in the process that uses it"
+                )
+            if run.advance():
+                progress.stall_s = run.stall_s
+                progress.done += 1
+                return run.take()
+        except BaseException:
+            self._finish()
+            raise
+        if progress.displaced is not None:
+            raise StateError(
+                f"this iteration ended because {progress.displaced}: batches have one position, "
+                "so make a second object for a second iteration at the same time"
+            )
+        self._finish()
+        raise StopIteration
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._progress.stall_s = self._run.stall_s
+        self._run.stop()

@@ -1,0 +1,113 @@
+"""Catalog parts of a collection's splits, ready to be read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlstac.collection import Asset
+from mlstac.errors import ChangedError, CollectionError, MissingFileError
+from mlstac.loading._catalog import Catalog
+from mlstac.loading._part import Opener, Part
+from mlstac.loading._ranged import RangedFile
+from mlstac.loading._shards import Shards
+from mlstac.loading._source import Place
+from mlstac.storage import Fetcher, is_remote, join, local_path, read_bytes, redact
+
+WHOLE_BYTES = 4 * 1024 * 1024
+"""Remote parts up to this size are read whole, in one request; of larger ones the columns that are needed."""
+
+_LIMIT_BYTES = 4 * 1024**3
+
+
+def open_catalog(
+    place: Place,
+    splits: Sequence[str],
+    *,
+    fetcher: Fetcher,
+    allow_hosts: tuple[str, ...],
+    copies: Mapping[str, Path] | None = None,
+) -> Catalog:
+    """Catalog of some splits; nothing is read yet.
+
+    Parameters
+    ----------
+    place : Place
+    splits : sequence of str
+    fetcher : Fetcher
+    allow_hosts : tuple of str
+        Hosts beside the dataset's own that its files may lie on.
+    copies : mapping of str to Path, optional
+        URL of a part -> a local copy to read it from.
+
+    Raises
+    ------
+    CollectionError
+        If a split names an asset that the collection does not have.
+    AccessError
+        If a part lies outside the dataset.
+    """
+    collection, shards = place.collection, Shards()
+
+    def join_shard(base: str, href: str) -> str:
+        return join(base, href, root=place.root, allow_hosts=allow_hosts)
+
+    parts, counts = [], []
+    for name in splits:
+        split = collection.splits[name]
+        for asset_name in split.assets:
+            asset = collection.assets.get(asset_name)
+            if asset is None:
+                raise CollectionError(
+                    f"split {name!r} of collection {collection.id!r} names the asset {asset_name!r}, "
+                    "which it does not have"
+                )
+            url = join(place.url, asset.href, root=place.root, allow_hosts=allow_hosts)
+            parts.append(
+                Part(
+                    url,
+                    tensors=tuple(collection.tensors),
+                    open_file=_opener(str((copies or {}).get(url, url)), asset, fetcher),
+                    rows=_row_count(asset),
+                    join=join_shard,
+                    shards=shards,
+                )
+            )
+        counts.append((name, len(split.assets), split.n_items))
+    return Catalog(parts, splits=counts, shards=shards)
+
+
+def _row_count(asset: Asset) -> int | None:
+    """Rows of a part as the collection has them (STAC table extension)."""
+    count = (asset.model_extra or {}).get("table:row_count")
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+
+
+def _opener(url: str, asset: Asset, fetcher: Fetcher) -> Opener:
+    def open_file(dictionaries: list[str]) -> tuple[pq.ParquetFile, RangedFile | None]:
+        ranged = None
+        if not is_remote(url):
+            path = Path(local_path(url))
+            if not path.is_file():
+                raise MissingFileError(f"catalog {path} is not there; the collection names it: fetch the dataset again")
+            size = path.stat().st_size
+            source: Any = str(path)
+        elif asset.size is not None and asset.size > WHOLE_BYTES:
+            size = asset.size
+            source = ranged = RangedFile(url, size, fetcher)
+        else:
+            # one that is a little too long is told as what it is, and one without end is not read to it
+            limit = _LIMIT_BYTES if asset.size is None else asset.size + WHOLE_BYTES
+            data = read_bytes(url, fetcher=fetcher, limit_bytes=limit)
+            size = len(data)
+            source = pa.BufferReader(data)
+        if asset.size is not None and size != asset.size:
+            raise ChangedError(
+                f"catalog {redact(url)} has {size} bytes; the collection says {asset.size}: "
+                "one of them was replaced, load again"
+            )
+        return pq.ParquetFile(source, read_dictionary=dictionaries, pre_buffer=False), ranged
+
+    return open_file

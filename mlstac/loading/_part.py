@@ -1,0 +1,269 @@
+"""One catalog part: a Parquet file of rows, read as far as it is needed, and taken for hostile until checked."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mlstac.errors import CatalogError, FormatError, MlstacError, StorageError
+from mlstac.loading._addresses import MISSING, Addresses, Rows, Runs, find_runs, make_addresses, take_runs
+from mlstac.loading._check import check_rows, shapes_of_lengths
+from mlstac.loading._columns import Names, RowError, integers, lists, only_chunk, present, strings
+from mlstac.loading._layout import TensorLayout
+from mlstac.loading._ranged import RangedFile, column_ranges
+from mlstac.loading._shards import Shards
+from mlstac.storage import redact
+
+Opener = Callable[[list[str]], tuple[pq.ParquetFile, RangedFile | None]]
+"""Opens the file, given the columns to keep as dictionaries; a remote one, read by columns, comes with its bytes."""
+
+Mask = NDArray[np.bool_] | None
+Parsed = TypeVar("Parsed")
+
+
+class Part:
+    """Rows of one catalog file; everything it has read is kept, and reading twice does no harm.
+
+    Parameters
+    ----------
+    url : str
+        Named in errors; shards are relative to it.
+    tensors : sequence of str
+        Those that rows may have.
+    open_file : callable
+        Gives the Parquet file.
+    rows : int, optional
+        Its number of rows, if the collection says it: then the file need not be opened to know it.
+    join : callable
+        Makes an href of a row the URL of a shard, or refuses it.
+    shards : Shards
+        Where shards get their numbers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        tensors: Sequence[str],
+        open_file: Opener,
+        rows: int | None = None,
+        join: Callable[[str, str], str],
+        shards: Shards,
+    ) -> None:
+        self.url = url
+        self._tensors = tuple(tensors)
+        self._open_file = open_file
+        self._rows = rows
+        self._join = join
+        self._shards = shards
+        self._file: tuple[pq.ParquetFile, RangedFile | None] | None = None
+        self._addresses: dict[str, Addresses] = {}
+        self._checksums: dict[str, NDArray[np.uint32]] = {}
+
+    def file(self) -> pq.ParquetFile:
+        """The open Parquet file."""
+        if self._file is None:
+            try:
+                self._file = self._open_with_dictionaries()
+            except (FormatError, StorageError):
+                raise
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise CatalogError(f"{redact(self.url)} is not a readable Parquet file: {error}") from error
+            found = self._file[0].metadata.num_rows
+            if self._rows is not None and found != self._rows:
+                raise CatalogError(
+                    f"{redact(self.url)} has {found} rows; the collection says {self._rows} (table:row_count)"
+                )
+        return self._file[0]
+
+    def _open_with_dictionaries(self) -> tuple[pq.ParquetFile, RangedFile | None]:
+        try:
+            return self._open_file([f"assets.{tensor}.href" for tensor in self._tensors])
+        except KeyError:  # one of them is no column: whoever asks for that tensor will be told
+            return self._open_file([])
+
+    @contextmanager
+    def _reading(self, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
+        """The file, with the bytes of some columns at hand if it is remote."""
+        file = self.file()
+        ranged = self._file[1] if self._file is not None else None
+        if ranged is not None:
+            ranged.fetch(column_ranges(file.metadata, columns))
+        try:
+            yield file
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, MlstacError):
+                raise
+            raise CatalogError(f"{redact(self.url)} cannot be read: {error}") from error
+        finally:
+            if ranged is not None:
+                ranged.forget()
+
+    def __len__(self) -> int:
+        return int(self.file().metadata.num_rows) if self._rows is None else self._rows
+
+    def addresses(self, layout: TensorLayout) -> Addresses:
+        """Where the bytes of one tensor are, checked.
+
+        Raises
+        ------
+        CatalogError
+            If columns are missing or a row points where it may not; names the row and the column.
+        """
+        if layout.name not in self._addresses:
+            self._addresses[layout.name] = self._read_addresses(layout)
+        return self._addresses[layout.name]
+
+    def files(self, tensors: Sequence[str]) -> dict[str, tuple[int, str | None]]:
+        """Size and checksum of every shard that rows name, by URL."""
+        found: dict[str, tuple[int, str | None]] = {}
+        for tensor in tensors:
+            if not self._has(tensor, "href"):
+                continue
+            summed = self._has(tensor, "file:checksum")
+            leaves = ["href", "file:size", *(["file:checksum"] if summed else [])]
+            what = f"assets.{tensor}"
+
+            def parse(asset: pa.StructArray, where: Mask, what: str = what, summed: bool = summed) -> None:
+                sizes = integers(asset.field("file:size"), where=where, what=f"{what}.file:size")
+                hrefs = strings(asset.field("href"), where=where, what=f"{what}.href")
+                sums = asset.field("file:checksum") if summed else None
+                for row, name in _first_rows(hrefs):
+                    url = self._join(self.url, name)
+                    found.setdefault(url, (int(sizes[row]), None if sums is None else sums[row].as_py()))
+
+            self._each_group(tensor, leaves, parse)
+        return found
+
+    def checksums(self, tensor: str) -> NDArray[np.uint32] | None:
+        """``ml:checksum`` of every row; None if the catalog has none."""
+        if tensor not in self._checksums:
+            if not self._has(tensor, "ml:checksum"):
+                return None
+            what = f"assets.{tensor}.ml:checksum"
+
+            def parse(asset: pa.StructArray, where: Mask) -> NDArray[np.uint32]:
+                return integers(asset.field("ml:checksum"), where=where, what=what).astype(np.uint32)
+
+            columns = self._each_group(tensor, ["ml:checksum"], parse)
+            self._checksums[tensor] = np.concatenate(columns) if columns else np.zeros(0, np.uint32)
+        return self._checksums[tensor]
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Some top-level columns, whole."""
+        with self._reading(columns) as file:
+            return file.read(columns=list(columns), use_threads=False)
+
+    def row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Some top-level columns of one row."""
+        file = self.file()
+        for group in range(file.metadata.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if number < count:
+                table = file.read_row_group(group, columns=list(columns), use_threads=False)
+                row: dict[str, Any] = table.slice(number, 1).to_pylist()[0]
+                return row
+            number -= count
+        raise IndexError(number)
+
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the file."""
+        return self.file().schema_arrow
+
+    def _has(self, tensor: str, leaf: str) -> bool:
+        schema = self.schema()
+        assets = schema.field("assets").type if "assets" in schema.names else None
+        if assets is None or not pa.types.is_struct(assets) or assets.get_field_index(tensor) < 0:
+            return False
+        asset = assets.field(tensor).type
+        return bool(pa.types.is_struct(asset) and asset.get_field_index(leaf) >= 0)
+
+    def _each_group(self, tensor: str, leaves: Sequence[str], parse: Callable[[Any, Mask], Parsed]) -> list[Parsed]:
+        """Hand the tensor's structs, and which rows have it, to ``parse``, one row group after another."""
+        columns = [f"assets.{tensor}.{leaf}" for leaf in leaves]
+        results, first = [], 0
+        with self._reading(columns) as file:
+            for group in range(file.metadata.num_row_groups):
+                table = file.read_row_group(group, columns=columns, use_threads=False)
+                assets = only_chunk(table.column("assets"))
+                asset = assets.field(tensor)
+                where, outer = present(asset), present(assets)
+                if outer is not None:
+                    where = outer if where is None else where & outer
+                try:
+                    results.append(parse(asset, where))
+                except RowError as error:
+                    raise CatalogError(f"{redact(self.url)}, row {first + error.row}: {error.message}") from error
+                except CatalogError as error:
+                    raise CatalogError(f"{redact(self.url)}: {error}") from error
+                first += table.num_rows
+        return results
+
+    def _read_addresses(self, layout: TensorLayout) -> Addresses:
+        tensor = layout.name
+        leaves = ["href", "file:size", "ml:offset", "ml:length"]
+        absent = [leaf for leaf in leaves if not self._has(tensor, leaf)]
+        if absent:
+            raise CatalogError(
+                f"{redact(self.url)} lacks the column assets.{tensor}.{absent[0]}; it cannot say where samples are"
+            )
+        varies = layout.fixed is None
+        shaped = varies and self._has(tensor, "ml:shape")
+
+        def parse(asset: pa.StructArray, where: Mask) -> Runs:
+            rows = self._parse_rows(asset, where, layout, shaped=shaped)
+            runs = find_runs(rows)
+            check_rows(rows, runs, layout)
+            return take_runs(rows, runs)
+
+        groups = self._each_group(tensor, [*leaves, "ml:shape"] if shaped else leaves, parse)
+        return make_addresses(groups)
+
+    def _parse_rows(
+        self, asset: pa.StructArray, where: NDArray[np.bool_] | None, layout: TensorLayout, *, shaped: bool
+    ) -> Rows:
+        def leaf(name: str) -> NDArray[np.int64]:
+            return integers(asset.field(name), where=where, what=f"assets.{layout.name}.{name}")
+
+        if where is not None and layout.required:
+            row = int(np.flatnonzero(~where)[0])
+            raise RowError(row, f"lacks tensor {layout.name!r}, which every sample has by the collection")
+        offsets, lengths, sizes = leaf("ml:offset"), leaf("ml:length"), leaf("file:size")
+        hrefs = strings(asset.field("href"), where=where, what=f"assets.{layout.name}.href")
+        shapes = None
+        if shaped:
+            what = f"assets.{layout.name}.ml:shape"
+            shapes = lists(asset.field("ml:shape"), axes=len(layout.shape), where=where, what=what)
+        elif layout.fixed is None:
+            shapes = shapes_of_lengths(lengths, layout)
+        files = self._number(hrefs, sizes)
+        return Rows(files, offsets, lengths, sizes, shapes)
+
+    def _number(self, hrefs: Names, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number of each row's shard; every distinct href is looked at once."""
+        indices = hrefs.indices
+        numbers = np.full(len(hrefs.names) + 1, MISSING, np.int64)  # the last one is what index -1 means
+        edges = np.flatnonzero(np.diff(indices, prepend=-1))
+        for row, index in zip(edges.tolist(), indices[edges].tolist(), strict=True):
+            if index >= 0 and numbers[index] == MISSING:
+                if not hrefs.names[index]:
+                    raise RowError(row, "href is empty; it names the shard that holds the sample")
+                try:
+                    url = self._join(self.url, hrefs.names[index])
+                except MlstacError as error:
+                    raise RowError(row, f"href {hrefs.names[index]!r}: {error}") from error
+                numbers[index] = self._shards.number(url, int(sizes[row]))
+        return numbers[indices]
+
+
+def _first_rows(hrefs: Names) -> list[tuple[int, str]]:
+    """A row for each distinct href."""
+    edges = np.flatnonzero(np.diff(hrefs.indices, prepend=-2))
+    seen = {
+        index: row for row, index in reversed(list(zip(edges.tolist(), hrefs.indices[edges].tolist(), strict=True)))
+    }
+    return [(row, hrefs.names[index]) for index, row in seen.items() if index >= 0]

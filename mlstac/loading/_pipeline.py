@@ -1,0 +1,365 @@
+"""Batches made ahead of their use: one thread that plans, reads and assembles while the consumer works.
+
+The thread keeps only what it needs to make batches, never the object that the user holds: when that is dropped or
+closed, the thread is told to stop and what it had begun is cancelled. It is a daemon, so it keeps no interpreter alive.
+"""
+
+import atexit
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from itertools import accumulate, pairwise
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.errors import MlstacError
+from mlstac.loading._assemble import Pad, assemble_all
+from mlstac.loading._chunks import CHUNK_BYTES, GROWTH, Reading, chunk_steps
+from mlstac.loading._feed import Feed
+from mlstac.loading._generators import Generators
+from mlstac.loading._order import BlockShuffled, Order, Sequential
+from mlstac.loading._remote import Pending
+from mlstac.loading._slots import Slots
+from mlstac.loading._stripes import Stripes
+
+Integers = NDArray[np.int64]
+
+PLAN_SAMPLES = 8192
+"""Samples whose order and addresses are found at once, if chunks are smaller than that."""
+
+TINY_BYTES = 4096
+"""Rows of a tensor up to this size, where others are far larger, are read for a whole plan at once."""
+
+LOOKAHEAD_BYTES = 64 * 1024 * 1024
+"""Bytes asked for ahead of their use: what a fast link carries during a few round trips."""
+
+FIRST_LOOKAHEAD_BYTES = 4 * 1024 * 1024
+"""The same after the first batch, for which nothing else is asked for; it doubles with every chunk that has come."""
+
+
+class Recipe(NamedTuple):
+    """Everything that makes the batches of an epoch what they are."""
+
+    feed: Feed
+    order: Order
+    stripes: Stripes
+    steps: range
+    """Which of the steps to make."""
+    seed: int
+    epoch: int
+    pad: Pad | None
+    transform: Callable[..., Any] | None
+    wants_generators: bool
+    max_in_flight_bytes: int
+
+
+class Plan:
+    """Some steps of an epoch: their samples, and where the bytes are; tiny tensors are read for all at once."""
+
+    def __init__(self, recipe: Recipe, steps: range) -> None:
+        stripes, feed = recipe.stripes, recipe.feed
+        self.sizes = stripes.sizes(steps)
+        self.samples = recipe.order.at(stripes.positions(steps))
+        self.slots = feed.locate(self.samples)
+        self.tiny = [_is_tiny(entry, feed.sample_bytes) for entry in self.slots]
+        self._pending: Pending | None = None
+
+        self._cut_samples = 0
+
+    def cut(self, sizes: list[int], limit_bytes: int) -> Iterator[list[int]]:
+        """Parts of the plan's next chunk, each of one batch or at most so many bytes.
+
+        How long a chunk may be is reckoned from the samples' usual size, which says nothing where shapes vary: there
+        the addresses do, now that they are found.
+        """
+        varying = [entry for entry in self.slots if entry.view.row_bytes is None]
+        part: list[int] = []
+        held = 0
+        for size in sizes:
+            first, self._cut_samples = self._cut_samples, self._cut_samples + size
+            nbytes = sum(entry.part(first, first + size).nbytes for entry in varying)
+            if part and held + nbytes > limit_bytes:
+                yield part
+                part, held = [], 0
+            part.append(size)
+            held += nbytes
+        yield part
+
+    def begin_tiny(self, recipe: Recipe) -> None:
+        """Begin to read the tiny tensors."""
+        shared = [entry for entry, tiny in zip(self.slots, self.tiny, strict=True) if tiny]
+        for entry in shared:
+            recipe.feed.output.prepare(entry)
+        if shared:
+            self._pending = _begin(recipe.feed, shared, self.samples)
+
+    def cancel(self) -> None:
+        """Give the tiny tensors up."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def finish_tiny(self, recipe: Recipe, waiting: "Waiting") -> None:
+        """Wait for the tiny tensors, the first time."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            waiting.wait(recipe.feed, pending, self.samples)
+
+
+class Chunk:
+    """Some batches of a plan that are read together."""
+
+    def __init__(self, recipe: Recipe, plan: Plan, first: int, sizes: list[int]) -> None:
+        last = first + sum(sizes)
+        self.plan = plan
+        self.sizes = sizes
+        self.samples = plan.samples[first:last]
+        self.slots = [entry.part(first, last) for entry in plan.slots]
+        own = [entry for entry, tiny in zip(self.slots, plan.tiny, strict=True) if not tiny]
+        for entry in own:
+            recipe.feed.output.prepare(entry)
+        self.nbytes = sum(entry.nbytes for entry in own)
+        self.pending = _begin(recipe.feed, own, self.samples)
+
+    def cancel(self) -> None:
+        """Give it up."""
+        self.pending.cancel()
+        self.plan.cancel()
+
+
+def _is_tiny(slots: Slots, sample_bytes: int) -> bool:
+    size = slots.view.row_bytes
+    return size is not None and size <= TINY_BYTES and size * 16 <= sample_bytes
+
+
+def make_plans(recipe: Recipe) -> Iterator[tuple[Plan, list[list[int]]]]:
+    """Plan an epoch: some steps, and the batch sizes of each chunk of them; few steps first, then more at a time."""
+    stripes, first, most = recipe.stripes, 0, 1
+    chunks: list[int] = []
+    for count in chunk_steps(_reading(recipe)):
+        chunks.append(count)
+        if sum(chunks) * stripes.batch_size >= most or first + sum(chunks) == len(recipe.steps):
+            plan = Plan(recipe, recipe.steps[first : first + sum(chunks)])
+            edges = [0, *accumulate(chunks)]
+            yield plan, [plan.sizes[begin:end] for begin, end in pairwise(edges)]
+            first += sum(chunks)
+            most = min(GROWTH * max(most, stripes.batch_size), PLAN_SAMPLES)
+            chunks = []
+
+
+def _reading(recipe: Recipe) -> Reading:
+    stripes, order = recipe.stripes, recipe.order
+    return Reading(
+        steps=len(recipe.steps),
+        batch_size=stripes.batch_size,
+        stride=stripes.step * recipe.steps.step,
+        start=stripes.start + recipe.steps.start * stripes.step,
+        sample_bytes=recipe.feed.sample_bytes,
+        remote=recipe.feed.remote,
+        region=1
+        if isinstance(order, Sequential)
+        else order.group
+        if isinstance(order, BlockShuffled)
+        else order.length,
+        length=order.length,
+        max_in_flight_bytes=recipe.max_in_flight_bytes,
+    )
+
+
+class Waiting:
+    """What is being waited for, so that another thread can put an end to it."""
+
+    def __init__(self) -> None:
+        self._pending: Pending | None = None
+        self.stopped = False
+
+    def wait(self, feed: Feed, pending: Pending, samples: Integers) -> None:
+        """Return when the bytes are there."""
+        # in this order, and the other way round in stop: one of the two sees what the other did, without a lock
+        self._pending = pending
+        if self.stopped:
+            pending.cancel()
+        try:
+            pending.wait()
+        except MlstacError as error:
+            raise feed.placed(error, samples) from error
+        finally:
+            self._pending = None
+
+    def stop(self) -> None:
+        """Give up what is being waited for; a server that stalls would keep the thread and its connections."""
+        self.stopped = True
+        pending = self._pending
+        if pending is not None:
+            pending.cancel()
+
+
+def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[list[Any], None, None]:
+    """Make the batches of an epoch, some at a time, reading ahead as far as bytes in flight allow."""
+    waiting = waiting or Waiting()
+    most = min(recipe.max_in_flight_bytes, LOOKAHEAD_BYTES) if recipe.feed.remote else 0
+    limit = min(recipe.max_in_flight_bytes, CHUNK_BYTES)
+    window = 0
+    plan: Plan | None = None
+    begun: deque[Chunk] = deque()
+    flying = 0
+    try:
+        for plan, chunks in make_plans(recipe):
+            plan.begin_tiny(recipe)
+            first = 0
+            for sizes in (part for chunk in chunks for part in plan.cut(chunk, limit)):
+                begun.append(Chunk(recipe, plan, first, sizes))
+                first += sum(sizes)
+                flying += begun[-1].nbytes
+                while begun and flying >= window:
+                    flying -= begun[0].nbytes
+                    yield _finish(recipe, begun.popleft(), waiting)
+                    window = min(most, max(2 * window, FIRST_LOOKAHEAD_BYTES))
+        while begun:
+            yield _finish(recipe, begun.popleft(), waiting)
+    finally:
+        for chunk in begun:
+            chunk.cancel()
+        if plan is not None:  # none of its chunks may have begun
+            plan.cancel()
+
+
+def _begin(feed: Feed, slots: list[Slots], samples: Integers) -> Pending:
+    try:
+        return feed.begin(slots, samples)
+    except MlstacError as error:
+        raise feed.placed(error, samples) from error
+
+
+def _finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
+    """Batches of a chunk whose bytes are asked for, once they are there."""
+    output = recipe.feed.output
+    try:
+        chunk.plan.finish_tiny(recipe, waiting)
+        waiting.wait(recipe.feed, chunk.pending, chunk.samples)
+    except BaseException:
+        chunk.cancel()
+        raise
+    batches = assemble_all(chunk.slots, chunk.sizes, output, pad=recipe.pad)
+    if recipe.transform is not None:
+        begin = 0
+        for number, size in enumerate(chunk.sizes):
+            samples = chunk.samples[begin : begin + size]
+            generators = (Generators(samples, seed=recipe.seed, epoch=recipe.epoch),) if recipe.wants_generators else ()
+            batches[number] = recipe.transform(batches[number], *generators)
+            begin += size
+    return [output.begin_transfer(batch) for batch in batches]
+
+
+class _End(NamedTuple):
+    """The last thing that a pipeline hands over: nothing more, or the error that ended it."""
+
+    error: BaseException | None
+
+
+class Pipeline:
+    """Batches of a recipe, made in a thread, at most ``prefetch`` of them (or chunks of small ones) ahead of their use.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    prefetch : int
+        At least 1.
+    """
+
+    def __init__(self, recipe: Recipe, *, prefetch: int) -> None:
+        self._ready: SimpleQueue[Any] = SimpleQueue()
+        self._permits: SimpleQueue[None] = SimpleQueue()
+        self._waiting = Waiting()
+        for _ in range(prefetch):
+            self._permits.put(None)
+        self._items: deque[Any] = deque()
+        self._ended = False
+        self.stall_s = 0.0
+        self._thread = threading.Thread(
+            target=_run, args=(recipe, self._ready, self._permits, self._waiting), name="mlstac-batches", daemon=True
+        )
+        for thread in list(_RUNNING):
+            if not thread.is_alive():
+                _RUNNING.pop(thread, None)
+        _RUNNING[self._thread] = partial(_stop, self._waiting, self._permits)
+        self._thread.start()
+
+    def advance(self) -> bool:
+        """Wait for the next batch; False after the last. Raises what making it raised."""
+        if self._ended:
+            return False
+        if self._items:
+            return True
+        began = time.perf_counter()
+        items = self._ready.get()
+        self.stall_s += time.perf_counter() - began
+        if isinstance(items, _End):
+            self._ended = True
+            if items.error is not None:
+                raise items.error
+            return False
+        self._items.extend(items)
+        self._permits.put(None)
+        return True
+
+    def take(self) -> Any:
+        """Hand out the batch that `advance` waited for, and keep nothing of it."""
+        return self._items.popleft().wait()
+
+    def stop(self) -> None:
+        """Make no more batches; what was begun is cancelled."""
+        self._ended = True
+        self._items.clear()
+        _stop(self._waiting, self._permits)
+
+    def __del__(self) -> None:
+        self.stop()
+
+
+def _run(recipe: Recipe, ready: "SimpleQueue[Any]", permits: "SimpleQueue[None]", waiting: Waiting) -> None:
+    batches = make_batches(recipe, waiting)
+    error: BaseException | None = None
+    try:
+        while True:
+            permits.get()
+            if waiting.stopped:
+                break
+            # not kept in a name: it is the consumer's alone, and its memory goes when the consumer lets go of it
+            ready.put(next(batches))
+    except StopIteration:
+        pass
+    except BaseException as raised:  # noqa: BLE001  (it is raised in the consumer's thread)
+        # what was cancelled by stop is no failure: the iteration ends
+        error = None if waiting.stopped else raised
+    finally:
+        batches.close()
+        ready.put(_End(error))
+
+
+def _stop(waiting: Waiting, permits: "SimpleQueue[None]") -> None:
+    waiting.stop()
+    permits.put(None)
+
+
+EXIT_S = 5.0
+"""Longest wait at exit, for all threads together."""
+
+_RUNNING: dict[threading.Thread, Callable[[], None]] = {}
+"""Threads that may still run, and how to stop each. Their pipelines may be gone: a thread outlives its own a little."""
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Let no thread be in the middle of a framework's code when the interpreter goes: that aborts the process."""
+    running = list(_RUNNING.items())
+    for _, stop in running:
+        stop()
+    deadline = time.monotonic() + EXIT_S
+    for thread, _ in running:
+        if thread.is_alive():
+            thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,97 @@
+"""Byte ranges that rows need, merged into few reads: pure, and the same for every store.
+
+Two ranges of one shard become one read where what lies between them is cheaper than another request: at most 64 KiB,
+and at most 2 % of what the read then carries (ranges under 16 KiB, of which a request is the larger part of the cost,
+up to 64 KiB in any case). A read carries at most 16 MiB. Reads come in the order in which their first byte is used.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+GAP_BYTES = 64 * 1024
+"""Most bytes that are read and dropped between two ranges."""
+
+GAP_SHARE = 0.02
+"""Most bytes that are read and dropped, as a share of the read, for ranges that are not small."""
+
+SMALL_BYTES = 16 * 1024
+"""Ranges below this are small."""
+
+READ_BYTES = 16 * 1024 * 1024
+"""Most bytes of a merged read; a single range may be longer."""
+
+Integers = NDArray[np.int64]
+
+
+class MergedRead(NamedTuple):
+    """One request."""
+
+    file: int
+    start: int
+    stop: int
+    members: list[int]
+    """Numbers of the ranges in it, ascending by position, none overlapping another."""
+
+
+class ReadPlan(NamedTuple):
+    """What to request, and which ranges are had for nothing."""
+
+    reads: list[MergedRead]
+    """In order of first use."""
+    copies: list[tuple[int, int]]
+    """(range, earlier range of the very same bytes)."""
+
+
+def plan_reads(
+    files: Integers,
+    starts: Integers,
+    stops: Integers,
+    *,
+    gap_bytes: int = GAP_BYTES,
+    gap_share: float = GAP_SHARE,
+    small_bytes: int = SMALL_BYTES,
+    read_bytes: int = READ_BYTES,
+) -> ReadPlan:
+    """Merge byte ranges into reads.
+
+    Parameters
+    ----------
+    files, starts, stops : numpy.ndarray, shape (range,), int64
+        In order of use. Ranges without bytes need no read and are left out.
+    gap_bytes, gap_share, small_bytes, read_bytes : optional
+        The rule above.
+
+    Returns
+    -------
+    ReadPlan
+    """
+    order = np.lexsort((stops, starts, files))
+    reads: list[MergedRead] = []
+    copies: list[tuple[int, int]] = []
+    current: list[int] = []
+    file = begin = end = -1
+    columns = (order.tolist(), files[order].tolist(), starts[order].tolist(), stops[order].tolist())
+    for number, its_file, start, stop in zip(*columns, strict=True):
+        if start >= stop:
+            continue
+        if current and its_file == file:
+            if start >= end:
+                gap, merged = start - end, stop - begin
+                small = min(stop - start, end - begin) < small_bytes
+                allowed = gap_bytes if small else min(gap_bytes, gap_share * merged)
+                if gap <= allowed and merged <= read_bytes:
+                    current.append(number)
+                    end = stop
+                    continue
+            elif start == int(starts[current[-1]]) and stop == end:
+                copies.append((number, current[-1]))
+                continue
+        if current:
+            reads.append(MergedRead(file, begin, end, current))
+        current, file, begin, end = [number], its_file, start, stop
+    if current:
+        reads.append(MergedRead(file, begin, end, current))
+    reads.sort(key=lambda read: min(read.members))
+    return ReadPlan(reads, copies)

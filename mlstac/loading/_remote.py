@@ -1,0 +1,231 @@
+"""Samples of remote shards into the buffer of a batch: what to ask for, and what to do once it is there."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.errors import ChecksumError
+from mlstac.loading._addresses import MISSING
+from mlstac.loading._blocks import Blocks
+from mlstac.loading._copying import gather
+from mlstac.loading._plan import GAP_BYTES, plan_reads
+from mlstac.loading._shards import Shards
+from mlstac.loading._slots import Slots
+from mlstac.loading._view import Pieces, merge_pieces
+from mlstac.storage import Read
+
+Bytes = NDArray[np.uint8]
+Integers = NDArray[np.int64]
+
+_OFFSET_BITS = 44  # of a key made of file and offset: shards to 16 TiB, and half a million of them
+
+
+def _memory(buffer: Bytes) -> memoryview:
+    return buffer.data  # writable as the array is
+
+
+class Wanted(NamedTuple):
+    """One range of a shard, and the memory it goes to."""
+
+    file: int
+    start: int
+    stop: int
+    into: memoryview
+
+
+@dataclass(slots=True)
+class Requests:
+    """Everything that one batch asks for."""
+
+    ranges: list[Wanted] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
+    """What to do once all ranges are there, in order."""
+
+    def want(self, file: int, start: int, stop: int, into: memoryview) -> None:
+        """Ask for one range."""
+        self.ranges.append(Wanted(file, start, stop, into))
+
+    def reads(self, shards: Shards) -> list[Read]:
+        """Requests to send, in order of first use; ranges asked for twice are sent once and copied."""
+        columns = np.array([(wanted.file, wanted.start, wanted.stop) for wanted in self.ranges], np.int64).reshape(
+            -1, 3
+        )
+        plan = plan_reads(columns[:, 0], columns[:, 1], columns[:, 2])
+        if plan.copies:
+            self.after.insert(0, lambda: self._copy(plan.copies))
+        reads = []
+        for read in plan.reads:
+            shard = shards[read.file]
+            into = [(self.ranges[member].start - read.start, self.ranges[member].into) for member in read.members]
+            reads.append(Read(shard.url, read.start, read.stop, into, shard.size))
+        return reads
+
+    def _copy(self, copies: list[tuple[int, int]]) -> None:
+        for target, source in copies:
+            self.ranges[target].into[:] = self.ranges[source].into
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes asked for, without gaps."""
+        return sum(wanted.stop - wanted.start for wanted in self.ranges)
+
+
+class Pending:
+    """A batch on its way.
+
+    Parameters
+    ----------
+    future : Future, optional
+        Of its bytes; None: they are there.
+    requests : Requests
+    again : callable, optional
+        Asks for the same bytes once more, of their server and of no cache.
+    """
+
+    def __init__(
+        self, future: "Future[None] | None", requests: Requests, again: "Callable[[], Future[None]] | None" = None
+    ) -> None:
+        self._future = future
+        self._requests = requests
+        self._again = again
+        self._cancelled = False
+
+    def wait(self) -> None:
+        """Return when every byte of the batch is in its place and checked.
+
+        Bytes that do not match their checksums are asked for once more: a bit that flipped on the way, or in a cache,
+        is no reason to end an epoch. If they are wrong again, so they are where they come from.
+
+        Raises
+        ------
+        ChecksumError
+            If they are.
+        """
+        try:
+            self._arrive()
+        except ChecksumError:
+            if self._again is None:
+                raise
+            again, self._again = self._again, None
+            self._future = again()
+            if self._cancelled:
+                self._future.cancel()
+            self._arrive()
+
+    def _arrive(self) -> None:
+        if self._future is not None:
+            self._future.result()
+        for step in self._requests.after:
+            step()
+
+    def cancel(self) -> None:
+        """Give it up."""
+        self._cancelled = True
+        if self._future is not None:
+            self._future.cancel()
+
+
+def want_rows(requests: Requests, slots: Slots) -> None:
+    """Whole samples, each straight into its place."""
+    view = _memory(slots.buffer)
+    located = slots.located
+    columns = (located.files, located.offsets, slots.begins, slots.sizes)
+    for file, offset, begin, size in zip(*(column.tolist() for column in columns), strict=True):
+        if file != MISSING and size:
+            requests.want(file, offset, offset + size, view[begin : begin + size])
+
+
+def want_blocks(
+    requests: Requests, slots: Slots, rows: Integers, blocks: Blocks, check: Callable[[int, Bytes], None]
+) -> None:
+    """Small samples by the blocks that share their checksums.
+
+    Parameters
+    ----------
+    requests : Requests
+    slots : Slots
+    rows : numpy.ndarray, shape (n,), int64
+        The samples that have the tensor.
+    blocks : Blocks
+        Of those, in their order.
+    check : callable
+        ``check(row, block)`` is called once for each block, with a row that is in it.
+    """
+    if not rows.size:
+        return
+    files = slots.located.files[rows]
+    _, first, which = np.unique((files << _OFFSET_BITS) | blocks.starts, return_index=True, return_inverse=True)
+    files, starts, stops = files[first], blocks.starts[first], blocks.stops[first]
+    begins = np.concatenate([[0], np.cumsum(stops - starts)])
+    scratch = np.empty(int(begins[-1]), np.uint8)
+    memory = _memory(scratch)
+    # blocks that follow each other, in the shard as in the scratch, are one range
+    opens = np.flatnonzero(np.r_[True, (files[1:] != files[:-1]) | (starts[1:] != stops[:-1])])
+    closes = np.append(opens[1:], len(files)) - 1
+    columns = (files[opens], starts[opens], stops[closes], begins[opens], begins[closes + 1])
+    for file, start, stop, begin, end in zip(*(column.tolist() for column in columns), strict=True):
+        requests.want(file, start, stop, memory[begin:end])
+    inside = begins[which] + slots.located.offsets[rows] - starts[which]
+
+    def finish() -> None:
+        for number, row in enumerate(rows[first].tolist()):
+            check(row, scratch[begins[number] : begins[number + 1]])
+        size = slots.view.row_bytes or 0
+        if slots.complete and slots.dense:
+            gather(scratch, inside, size, slots.buffer)
+            return
+        for row, begin in zip(rows.tolist(), inside.tolist(), strict=True):
+            slots.place(row)[:] = scratch[begin : begin + size]
+
+    requests.after.append(finish)
+
+
+def want_pieces(requests: Requests, slots: Slots) -> None:
+    """Bands and windows: their bytes, and at most 64 KiB between two pieces of a request."""
+    known: dict[tuple[int, ...], tuple[Pieces, Integers, Integers, list[Integers]]] = {}
+    for row, (file, offset) in enumerate(
+        zip(slots.located.files.tolist(), slots.located.offsets.tolist(), strict=True)
+    ):
+        if file == MISSING:
+            continue
+        stored = slots.stored_shape(row)
+        if stored not in known:
+            pieces = slots.view.pieces(stored)
+            starts, stops, owners = merge_pieces(pieces, gap_bytes=GAP_BYTES)
+            known[stored] = (pieces, starts, stops, [np.flatnonzero(owners == read) for read in range(len(starts))])
+        pieces, starts, stops, members = known[stored]
+        place = slots.place(row).reshape(-1, pieces.length) if pieces.length else slots.place(row)
+        for start, stop, mine in zip(starts.tolist(), stops.tolist(), members, strict=True):
+            if stop == start:
+                continue
+            if _in_order(pieces, mine, start, stop):  # the read is the result's own bytes: no memory between
+                first, last = int(mine[0]), int(mine[-1]) + 1
+                into = _memory(place.reshape(-1))[first * pieces.length : last * pieces.length]
+                requests.want(file, offset + start, offset + stop, into)
+                continue
+            scratch = np.empty(stop - start, np.uint8)
+            requests.want(file, offset + start, offset + stop, _memory(scratch))
+            requests.after.append(_picker(scratch, pieces, mine, start, place))
+
+
+def _in_order(pieces: Pieces, mine: Integers, start: int, stop: int) -> bool:
+    """Whether pieces follow each other without gaps, in the file and in the result."""
+    starts = pieces.starts[mine]
+    return bool(
+        len(mine) * pieces.length == stop - start
+        and (np.diff(starts) == pieces.length).all()
+        and (np.diff(mine) == 1).all()
+    )
+
+
+def _picker(scratch: Bytes, pieces: Pieces, mine: Integers, start: int, place: Bytes) -> Callable[[], None]:
+    def pick() -> None:
+        picked = np.empty(len(mine) * pieces.length, np.uint8)
+        gather(scratch, pieces.starts[mine] - start, pieces.length, picked)
+        place[mine] = picked.reshape(-1, pieces.length)
+
+    return pick

@@ -1,0 +1,165 @@
+"""What a user may mean by ``source``: a path, a URL, or a collection already at hand."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from mlstac.collection import Collection
+from mlstac.errors import CollectionError, InvalidArgumentError, MissingFileError
+from mlstac.storage import Fetcher, is_remote, local_path, parent, read_bytes, redact
+
+NAME = "collection.json"
+
+_LIMIT_BYTES = 256 * 1024 * 1024  # of a collection.json: no honest one is near it
+_RASTERS = (".tif", ".tiff", ".jp2", ".nc", ".png", ".jpg", ".zarr")
+_HUB = re.compile(r"^hf://|^https?://(www\.)?huggingface\.co/(datasets|spaces)?", re.IGNORECASE)
+_REPOSITORY = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+
+
+class Place(NamedTuple):
+    """A collection, and where it is."""
+
+    collection: Collection
+    url: str
+    """Of its collection.json, or of the folder (closing slash) that its hrefs start from."""
+
+    @property
+    def root(self) -> str:
+        """The folder that its files may not leave."""
+        return parent(self.url)
+
+
+class Given(NamedTuple):
+    """A collection that a user had at hand, on its way to another process."""
+
+    url: str
+    document: dict[str, Any]
+
+
+def find_collection(source: Any, *, fetcher: Fetcher) -> Place:
+    """Read the collection that a source means.
+
+    Parameters
+    ----------
+    source : str, path, Collection or dict
+        A folder, a collection.json, or a collection already read.
+    fetcher : Fetcher
+        Connections to the store.
+
+    Raises
+    ------
+    MissingFileError
+        If there is none; says what is there instead.
+    CollectionError
+        If it is not a collection.
+    InvalidArgumentError
+        If it cannot be a source.
+    """
+    if isinstance(source, Given):
+        return Place(Collection.from_dict(source.document, href=source.url), source.url)
+    if isinstance(source, Collection):
+        return Place(source, _url_of(source))
+    if isinstance(source, Mapping):
+        collection = Collection.from_dict(dict(source))
+        return Place(collection, _url_of(collection))
+    if not isinstance(source, str | os.PathLike):
+        raise InvalidArgumentError(
+            f"cannot load from {type(source).__name__}: give a path, a URL, a Collection or a dict of its JSON"
+        )
+    url = collection_url(os.fspath(source))
+    data = read_bytes(url, fetcher=fetcher, limit_bytes=_LIMIT_BYTES)
+    return Place(Collection.from_json(data, href=url), url)
+
+
+def collection_url(source: str) -> str:
+    """URL of the collection.json that a path or URL means: itself, or the one in that folder.
+
+    Raises
+    ------
+    MissingFileError
+        If a local folder has none.
+    InvalidArgumentError
+        If the source is of a form that cannot be read.
+    """
+    if not source:
+        raise InvalidArgumentError("source is empty: give the path or URL of a dataset")
+    if not is_remote(source):
+        path = Path(local_path(source))
+        if path.exists():
+            return _local_collection(path)
+    if _HUB.match(source) or (_REPOSITORY.match(source) and not is_remote(source)):
+        raise InvalidArgumentError(
+            f"{source!r} is no path on this machine, and Hugging Face repositories are not read by this version; "
+            "download the dataset and give its folder"
+        )
+    if not is_remote(source):
+        raise MissingFileError(f"nothing is at {source!r}; give the folder of a dataset, its {NAME}, or a URL")
+    if source.lower().startswith(("http://", "https://")):
+        parts = urlsplit(source)
+        path_text = parts.path if parts.path.endswith(".json") else parts.path.rstrip("/") + "/" + NAME
+        url = urlunsplit((parts.scheme, parts.netloc, path_text, parts.query, ""))
+    else:
+        url = source if source.endswith(".json") else source.rstrip("/") + "/" + NAME
+    _refuse_old(url)
+    return url
+
+
+def _local_collection(path: Path) -> str:
+    if path.is_dir():
+        inside = path / NAME
+        if inside.exists():
+            return str(inside)
+        if (path / "main.json").exists():
+            _refuse_old(str(path / "main.json"))
+        raise MissingFileError(f"{path} has no {NAME}{_hint(path)}")
+    if path.suffix == ".json":
+        _refuse_old(str(path))
+        return str(path)
+    if path.suffix.lower() in _RASTERS:
+        raise CollectionError(f"{path} is an image, not a dataset; make one of it with mlstac.write")
+    raise CollectionError(f"{path} is not a collection; give the folder of a dataset, or its {NAME}")
+
+
+def _hint(path: Path) -> str:
+    """What is in the folder instead, and what to do with it; looks at a bounded number of files."""
+    seen = []
+    for entry in path.iterdir():
+        seen.append(entry)
+        if len(seen) >= 1000:
+            break
+    suffixes = {entry.suffix.lower() for entry in seen}
+    rasters = sorted(suffixes & set(_RASTERS))
+    if rasters:
+        return (
+            f": it is a folder of {', '.join(rasters)} files; make a dataset of them with mlstac.write "
+            "(a converter, mlstac convert, is not in this version)"
+        )
+    below = sorted(entry.name for entry in seen if entry.is_dir() and (entry / NAME).exists())
+    if below:
+        return f"; there are datasets in it: {', '.join(below[:5])}"
+    if (path.parent / NAME).exists():
+        return f"; the folder above it has one: give {path.parent}"
+    return f"; a dataset is a folder with a {NAME}, which is written last: was its writing interrupted?"
+
+
+def _refuse_old(url: str) -> None:
+    if url.rpartition("/")[2].split("?")[0] == "main.json":
+        raise CollectionError(
+            f"{redact(url)} is a dataset of the original ML-STAC, which this version does not read yet"
+        )
+
+
+def _url_of(collection: Collection) -> str:
+    href = getattr(collection, "href", None)
+    if href:
+        return str(href)
+    for link in collection.links or []:
+        if link.rel == "self" and link.href:
+            return str(link.href)
+    raise CollectionError(
+        f"collection {collection.id!r} does not say where it is: read it with Collection.from_file(url), "
+        "or give it a link with rel='self'"
+    )

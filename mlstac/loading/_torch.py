@@ -1,0 +1,104 @@
+"""Batches as an ``IterableDataset``, for torch's loader and those that look like it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from mlstac.errors import StateError
+from mlstac.loading._batches import Batches
+
+if TYPE_CHECKING:
+    from mlstac.loading._dataset import Dataset
+
+
+class BatchStream(IterableDataset):  # type: ignore[misc]
+    """Batches of an epoch, for ``DataLoader(stream, batch_size=None)``.
+
+    With n workers, worker w makes batches w, w + n, w + 2n …; the loader takes from them in turn, so batches come in
+    the order of `Dataset.batches`. Made by `Dataset.iterable`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    options : dict
+        As for `Dataset.batches`.
+    """
+
+    def __init__(self, dataset: "Dataset", options: dict[str, Any]) -> None:
+        super().__init__()
+        self._dataset = dataset
+        self._options = options
+        # epoch, and whether a worker has begun it: the one thing that workers which live on must hear of
+        self._shared = torch.tensor([options.get("epoch", 0), 0]).share_memory_()
+        self._state: Mapping[str, Any] | None = None
+        self._running: Batches | None = None
+        dataset.batches(**options)  # what is wrong with the options is said here, and not by a worker
+
+    def set_epoch(self, epoch: int) -> None:
+        """Order of the next iteration, in workers that live on from an earlier one too."""
+        self._dataset.batches(**{**self._options, "epoch": epoch})  # a wrong epoch is said here
+        self._shared[0], self._shared[1] = epoch, 0
+        self._state = self._running = None
+
+    def __len__(self) -> int:
+        return len(self._batches())
+
+    def __iter__(self) -> Iterator[Any]:
+        self._shared[1] = get_worker_info() is not None
+        self._running = self._make()
+        self._state = None
+        return iter(self._running)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far this process's batches are; a worker's state says which worker of how many it is.
+
+        Raises
+        ------
+        StateError
+            If workers iterate and this is not one of them: how far they are, only they know.
+        """
+        worker, workers = _worker()
+        if self._shared[1] and get_worker_info() is None:
+            raise StateError(
+                "the workers of a DataLoader make these batches, and only they know how far they are; "
+                "use torchdata's StatefulDataLoader and its state_dict, or a loader without workers"
+            )
+        if self._running is None:
+            return dict(self._state) if self._state is not None else self._make().state_dict()
+        return {**self._running.state_dict(), **({"worker": worker, "workers": workers} if workers > 1 else {})}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a state was taken, with as many workers.
+
+        Raises
+        ------
+        StateError
+            If it is the state of another dataset, order, or number of workers.
+        """
+        self._running = None
+        self._shared[1] = 0
+        self._state = state
+        self._make()
+
+    def _batches(self) -> Batches:
+        return self._dataset.batches(**{**self._options, "epoch": int(self._shared[0])})
+
+    def _make(self) -> Batches:
+        worker, workers = _worker()
+        batches = self._batches()
+        batches.take_turns(worker, workers)
+        if self._state is not None:
+            if (self._state.get("worker", 0), self._state.get("workers", 1)) != (worker, workers):
+                raise StateError(
+                    f"the state is of worker {self._state.get('worker', 0)} of {self._state.get('workers', 1)}; "
+                    f"this is worker {worker} of {workers}: resume with as many workers, or from a state of ds.batches"
+                )
+            batches.load_state_dict(self._state)
+        return batches
+
+
+def _worker() -> tuple[int, int]:
+    info = get_worker_info()
+    return (0, 1) if info is None else (info.id, info.num_workers)

@@ -1,0 +1,205 @@
+"""Stored bytes as the values that the user asked for: another dtype, scaled or normalized, decoded media."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.collection import Tensor, check_dtype
+from mlstac.errors import DeviceError, MlstacError
+from mlstac.frameworks import Transfer, check_conversion, check_dtypes, convert, get_adapter, numpy_dtype
+from mlstac.loading._addresses import MISSING
+from mlstac.loading._media import decode_media, encoded_kind
+from mlstac.loading._slots import Slots
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """value = stored * factor + term, along the band axis; rounded to float32 at the end.
+
+    The arithmetic is of float32 where that holds every stored value, else of float64: a count above 2**24, less its
+    offset, would else lose its last digits.
+    """
+
+    factor: NDArray[np.float64]
+    """Broadcasts against one sample."""
+    term: NDArray[np.float64]
+
+    def apply(self, stored: NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Write the values of stored ones."""
+        if stored.dtype.itemsize < 4 or stored.dtype == np.float32:
+            factor, term = self.factor.astype(np.float32), self.term.astype(np.float32)
+            np.multiply(stored, factor, out=out, dtype=np.float32, casting="unsafe")
+            out += term
+        else:
+            wide = np.multiply(stored, self.factor, dtype=np.float64, casting="unsafe")
+            wide += self.term
+            with np.errstate(over="ignore"):
+                np.copyto(out, wide, casting="same_kind")
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """How tensors of a dataset are handed out."""
+
+    adapter: Any
+    device: Any
+    dtypes: dict[str, str]
+    """Tensor -> dtype name of its values, where not as stored."""
+    affines: dict[str, Affine]
+    """Tensor -> scaling, where any; such values are F32."""
+    decode: bool
+    """Decode pictures and video; text and JSON always are."""
+    given: dict[str, str]
+    """Tensor -> dtype name as it is handed out; of encoded fields ``"text"`` for str and bytes, ``"json"``, or U8 for
+    decoded pictures, though gray ones of 16 bits are U16."""
+
+    @cached_property
+    def pinned_for(self) -> Any:
+        """The device for which host memory is worth pinning; None for the CPU."""
+        return None if self.on_host else self.device
+
+    @cached_property
+    def on_host(self) -> bool:
+        """Whether tensors stay where they are made."""
+        return str(self.device).lower() in ("cpu", "cpu:0", "place(cpu)")
+
+    def allocate(self, nbytes: int) -> Bytes:
+        """Memory that a tensor may live on."""
+        buffer: Bytes = self.adapter.allocate(nbytes, self.pinned_for)
+        return buffer
+
+    def begin_transfer(self, batch: dict[str, Any]) -> Any:
+        """Send a batch on its way to the device; ``wait`` of what comes back hands it over."""
+        return Transfer(batch) if self.on_host else self.adapter.begin_transfer(batch, self.device)
+
+    def prepare(self, slots: Slots) -> None:
+        """Give slots their memory: where values will be converted, plain memory does."""
+        name = slots.view.name
+        passing = name in self.dtypes or name in self.affines or slots.view.layout.media_type is not None
+        slots.buffer = np.empty(slots.nbytes, np.uint8) if passing else self.allocate(slots.nbytes)
+
+    def single(self, slots: Slots, *, device: Any = None) -> Any:
+        """The tensor of slots that hold one sample.
+
+        Raises
+        ------
+        DeviceError
+            If the device is several, over which batches are laid out; a sample has no axis for that.
+        """
+        spread = getattr(self.adapter, "lays_out_batches", None)
+        if spread is not None and device is not None and spread(device):
+            raise DeviceError(
+                f"{device} lays out batches over several devices, and one sample is no batch: ask for ds[3:4] or "
+                "ds.batches(...), or for samples with_framework('jax', device='cpu')"
+            )
+        return self._tensor(slots, slots.place(0), self._shape(slots, 0), device)
+
+    def stacked(self, slots: Slots) -> Any:
+        """One tensor of shape (batch, *shape), on the host."""
+        shape = slots.view.shape
+        assert shape is not None
+        return self._tensor(slots, slots.buffer, (len(slots.begins), *shape), None)
+
+    def listed(self, slots: Slots) -> list[Any]:
+        """One tensor a sample, on the host; None where a sample lacks it."""
+        found: list[Any] = []
+        for row, file in enumerate(slots.located.files.tolist()):
+            try:
+                found.append(
+                    None if file == MISSING else self._tensor(slots, slots.place(row), self._shape(slots, row), None)
+                )
+            except MlstacError as error:
+                vars(error).update(row=row)  # for whoever knows which sample that is
+                raise
+        return found
+
+    def _shape(self, slots: Slots, row: int) -> tuple[int, ...]:
+        shape = slots.view.shape if slots.shapes is None else slots.shapes[row]
+        assert shape is not None
+        return shape
+
+    def _tensor(self, slots: Slots, data: Bytes, shape: tuple[int, ...], device: Any) -> Any:
+        layout = slots.view.layout
+        if layout.media_type is not None:
+            decoded = decode_media(
+                data, layout.media_type, pictures=self.decode, tensor=layout.name, label=layout.label
+            )
+            if not isinstance(decoded, np.ndarray):
+                return decoded
+            data, shape = self._own(decoded), decoded.shape
+            dtype = "U16" if decoded.dtype == np.uint16 else "U8"
+            return self.adapter.decode(data, dtype, shape, device=device, owned=True)
+        data, dtype = self.values(slots, data, shape)
+        return self.adapter.decode(data, dtype, shape, device=device, owned=True)
+
+    def values(self, slots: Slots, data: Bytes, shape: tuple[int, ...]) -> tuple[Bytes, str]:
+        """Values of stored bytes as bytes again, and their dtype name."""
+        name, stored = slots.view.name, slots.view.layout.dtype
+        if name in self.affines:
+            affine = self.affines[name]
+            result = self.allocate(data.nbytes // numpy_dtype(stored).itemsize * 4)
+            out = result.view(np.float32).reshape(shape)
+            affine.apply(data.view(numpy_dtype(stored)).reshape(shape), out)
+            data, stored = result, "F32"
+        target = self.dtypes.get(name, stored)
+        if target == stored:
+            return data, stored
+        count = data.nbytes // numpy_dtype(stored).itemsize
+        converted = self.allocate(count * numpy_dtype(target).itemsize)
+        convert(data, stored, target, converted)
+        return converted, target
+
+    def _own(self, array: NDArray[Any]) -> Bytes:
+        data = self.allocate(array.nbytes)
+        data[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return data
+
+
+def make_output(
+    tensors: Mapping[str, Tensor],
+    *,
+    framework: str,
+    device: Any,
+    as_dtype: str | Mapping[str, str] | None,
+    affines: dict[str, Affine],
+    decode: bool,
+    narrow: bool = False,
+) -> Output:
+    """Find the framework and the device, and see that the framework can hold every tensor.
+
+    Raises
+    ------
+    UnknownFrameworkError, MissingFrameworkError, DeviceError, DtypeError
+        If it cannot be; before anything is read.
+    """
+    adapter = get_adapter(framework)
+    targets = _targets(tensors, as_dtype)
+    held, encoded = {}, {}
+    for name, tensor in tensors.items():
+        stored = "F32" if name in affines else tensor.dtype or "U8"
+        if name in targets:
+            check_conversion(stored, targets[name])
+        if tensor.media_type is None:
+            held[name] = targets.get(name, stored)
+        else:
+            encoded[name] = encoded_kind(tensor.media_type, pictures=decode)
+    given = check_dtypes(adapter, held, narrow=narrow)
+    if narrow:  # what the framework cannot hold is converted here, where it is checked value by value
+        targets = targets | {name: dtype for name, dtype in given.items() if dtype != held[name]}
+    return Output(adapter, adapter.resolve_device(device), targets, affines, decode, given | encoded)
+
+
+def _targets(tensors: Mapping[str, Tensor], as_dtype: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Dtype that each tensor is converted to: one word means all data, not labels; a mapping those it names."""
+    if as_dtype is None:
+        return {}
+    if isinstance(as_dtype, Mapping):
+        return {name: check_dtype(dtype) for name, dtype in as_dtype.items() if name in tensors}
+    target = check_dtype(as_dtype)
+    return {name: target for name, tensor in tensors.items() if tensor.role == "data" and tensor.media_type is None}

@@ -1,0 +1,86 @@
+"""One position for all iterations over the same batches: a second ends the first aloud."""
+
+import numpy as np
+import pytest
+
+import mlstac
+from mlstac.errors import StateError
+from tests.loading.datasets import write_stacked
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """60 numbered images in six shards."""
+    arrays = {
+        "image": np.arange(COUNT * 4096, dtype=np.float32).reshape(COUNT, 64, 64),
+        "number": np.arange(COUNT, dtype=np.int64),
+    }
+    return write_stacked(tmp_path_factory.mktemp("iterations"), {"train": arrays}, shard_rows=10)
+
+
+@pytest.fixture(params=[0, 2], ids=["made when asked for", "made ahead"])
+def batches(folder, request):
+    return mlstac.load(folder, framework="numpy").batches(5, shuffle=True, seed=1, prefetch=request.param)
+
+
+def numbers(batches):
+    return [batch["number"].tolist() for batch in batches]
+
+
+def test_batches_zipped_with_themselves_are_refused(batches):
+    with pytest.raises(StateError, match="another was begun over the same batches"):
+        list(zip(batches, batches, strict=True))
+
+
+def test_a_look_at_the_first_batch_amid_a_loop_ends_the_loop_aloud(batches):
+    def loop():
+        for _ in batches:
+            next(iter(batches))
+
+    with pytest.raises(StateError, match="second object"):
+        loop()
+
+
+@pytest.mark.parametrize("move", ["set_epoch", "load_state_dict"])
+def test_a_move_amid_an_iteration_ends_it_aloud_and_the_state_is_the_new_one(batches, move):
+    iterator = iter(batches)
+    next(iterator)
+    state = batches.state_dict() | {"consumed": 50}
+    if move == "set_epoch":
+        batches.set_epoch(5)
+    else:
+        batches.load_state_dict(state)
+    wanted = (5, 0) if move == "set_epoch" else (0, 50)
+    with pytest.raises(StateError, match=move):
+        next(iterator)
+    assert (batches.state_dict()["epoch"], batches.state_dict()["consumed"]) == wanted
+    assert len(numbers(batches)) == (60 - wanted[1]) // 5
+
+
+def test_a_state_loaded_after_the_iterator_was_made_is_not_passed_over(batches):
+    iterator = iter(batches)
+    batches.load_state_dict(batches.state_dict() | {"consumed": 50})
+    with pytest.raises(StateError, match="load_state_dict"):
+        next(iterator)
+
+
+def test_the_state_follows_the_newest_iteration(batches):
+    old = iter(batches)
+    for _ in range(4):
+        next(old)
+    new = iter(batches)
+    next(new)
+    assert batches.state_dict()["consumed"] == 5
+    with pytest.raises(StateError):
+        next(old)
+    assert batches.state_dict()["consumed"] == 5
+    assert len(list(new)) == 11
+
+
+def test_an_iteration_that_was_used_up_stays_so(batches):
+    iterator = iter(batches)
+    whole = numbers(iterator)
+    assert numbers(batches) == whole
+    assert next(iterator, None) is None

@@ -1,0 +1,151 @@
+"""torch.utils.data.DataLoader over a dataset, in every way that people use it."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Subset, random_split
+
+import mlstac
+from mlstac.errors import StateError
+from mlstac.loading import _samples
+
+# Forked workers inherit threads of other tests' frameworks, of which jax and Python 3.12 warn
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:os.fork.*:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning"),  # torchdata calls it
+]
+
+START_METHODS = ["fork", "spawn", "forkserver"]
+
+
+def epoch(loader, arrays):
+    """Targets of an epoch; every image is checked on the way."""
+    seen = []
+    for batch in loader:
+        assert isinstance(batch["input"], torch.Tensor)
+        rows = (batch["target"] // 10).numpy()
+        assert np.array_equal(batch["input"].numpy(), arrays["input"][rows])
+        seen += rows.tolist()
+    return seen
+
+
+def test_the_default_collate_takes_the_buffer_that_was_read_into(tiny, arrays):
+    ds = mlstac.load(tiny)
+    samples = ds.__getitems__([3, 1])
+    batch = torch.utils.data.default_collate(samples)
+    assert samples[0]["input"].data_ptr() == batch["input"].data_ptr()
+    assert epoch(DataLoader(ds, batch_size=4), arrays) == list(range(17))
+
+
+def test_samples_are_plain_dicts_to_any_other_collate(tiny):
+    def collate(samples):
+        return [int(sample["target"]) for sample in samples]
+
+    assert next(iter(DataLoader(mlstac.load(tiny), batch_size=3, collate_fn=collate))) == [0, 10, 20]
+    samples = mlstac.load(tiny).__getitems__([5, 2])
+    assert [int(sample["target"]) for sample in samples] == [50, 20]
+    assert int(samples[-1]["target"]) == 20
+    assert len(samples[0:2]) == 2
+    assert torch.utils.data.default_collate(list(samples))["target"].tolist() == [50, 20]
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+def test_workers_give_the_same_batches(tiny, arrays, method):
+    ds = mlstac.load(tiny)
+    ds[0]  # used in the parent first
+    loader = DataLoader(ds, batch_size=4, num_workers=2, multiprocessing_context=method, persistent_workers=True)
+    assert epoch(loader, arrays) == list(range(17))
+    assert sorted(epoch(loader, arrays)) == list(range(17))
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+def test_workers_read_remote_data_after_the_parent_has(tiny, arrays, range_server, method):
+    ds = mlstac.load(range_server(tiny).url)
+    ds[0]
+    loader = DataLoader(ds, batch_size=4, num_workers=2, multiprocessing_context=method, timeout=60)
+    assert epoch(loader, arrays) == list(range(17))
+    assert int(ds[3]["target"]) == 30
+
+
+def test_shuffling_subsets_and_splits_work(tiny, arrays):
+    ds = mlstac.load(tiny)
+    assert sorted(epoch(DataLoader(ds, batch_size=4, shuffle=True), arrays)) == list(range(17))
+    assert epoch(DataLoader(Subset(ds, [5, 2, 11]), batch_size=2), arrays) == [5, 2, 11]
+    first, second = random_split(ds, [10, 7])
+    assert sorted(epoch(DataLoader(first, 3), arrays) + epoch(DataLoader(second, 3), arrays)) == list(range(17))
+
+
+def test_numpy_datasets_become_tensors_as_arrays_do(tiny, arrays):
+    assert epoch(DataLoader(mlstac.load(tiny, framework="numpy"), batch_size=4), arrays) == list(range(17))
+
+
+def test_a_loader_that_shuffles_remote_data_is_told_once_of_batches(tiny, arrays, range_server, monkeypatch):
+    monkeypatch.setattr(_samples, "_ADVISED", False)
+    ds = mlstac.load(range_server(tiny).url)
+    assert epoch(DataLoader(ds, batch_size=4), arrays) == list(range(17))  # in order: nothing to say
+    generator = torch.Generator().manual_seed(0)
+    loader = DataLoader(ds, batch_size=4, shuffle=True, generator=generator)
+    with pytest.warns(UserWarning, match=r"ds\.batches\(batch_size, shuffle=True\)") as said:
+        seen = epoch(loader, arrays) + epoch(loader, arrays)
+    assert sorted(seen) == sorted(list(range(17)) * 2)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_iterable_view_gives_the_order_of_batches_with_any_number_of_workers(tiny, arrays, workers, shuffle):
+    ds = mlstac.load(tiny)
+    options = {"shuffle": shuffle, "seed": 3}
+    wanted = [batch["target"].tolist() for batch in ds.batches(2, **options)]
+    stream = ds.iterable(2, **options)
+    loader = DataLoader(stream, batch_size=None, num_workers=workers)
+    assert len(loader) == 9
+    assert [batch["target"].tolist() for batch in loader] == wanted
+
+
+@pytest.mark.parametrize(("workers", "method"), [(0, None), (2, "fork"), (2, "spawn"), (2, "forkserver")])
+def test_a_stateful_loader_resumes_where_it_was(tiny, arrays, workers, method):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="needs torchdata").StatefulDataLoader
+    ds = mlstac.load(tiny)
+
+    def make():
+        stream = ds.iterable(2, shuffle=True, seed=5)
+        return stateful(stream, batch_size=None, num_workers=workers, multiprocessing_context=method)
+
+    whole = [batch["target"].tolist() for batch in make()]
+    loader = make()
+    batches = iter(loader)
+    first = [next(batches)["target"].tolist() for _ in range(4)]
+    state = loader.state_dict()
+    del batches
+    resumed = make()
+    resumed.load_state_dict(state)
+    assert first + [batch["target"].tolist() for batch in resumed] == whole
+
+
+def test_options_of_a_view_are_checked_where_it_is_made(tiny):
+    with pytest.raises(ValueError, match="batch_size=0"):
+        mlstac.load(tiny).iterable(0)
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+def test_workers_that_live_on_hear_of_the_next_epoch(tiny, arrays, method):
+    ds = mlstac.load(tiny)
+    view = ds.iterable(4, shuffle=True, seed=3)
+    loader = DataLoader(view, batch_size=None, num_workers=2, persistent_workers=True, multiprocessing_context=method)
+    for number in range(3):
+        view.set_epoch(number)
+        expected = epoch(ds.batches(4, shuffle=True, seed=3, epoch=number), arrays)
+        assert epoch(loader, arrays) == expected
+
+
+def test_a_parent_whose_workers_iterate_does_not_guess_how_far_they_are(tiny):
+    view = mlstac.load(tiny).iterable(4)
+    iterator = iter(DataLoader(view, batch_size=None, num_workers=1, multiprocessing_context="fork"))
+    next(iterator)
+    with pytest.raises(StateError, match="StatefulDataLoader"):
+        view.state_dict()
+    del iterator
+    next(iter(view))
+    assert view.state_dict()["consumed"] == 4

@@ -1,0 +1,100 @@
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlstac.loading._plan import GAP_BYTES, READ_BYTES, plan_reads
+
+RANGES = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 400_000), st.integers(0, 90_000)).map(
+        lambda r: (r[0], r[1], r[1] + r[2])
+    ),
+    max_size=30,
+)
+
+
+def plan(ranges, **rule):
+    columns = np.array(ranges, np.int64).reshape(-1, 3)
+    return plan_reads(columns[:, 0], columns[:, 1], columns[:, 2], **rule)
+
+
+def all_members(found):
+    return [member for read in found.reads for member in read.members] + [member for member, _ in found.copies]
+
+
+@given(RANGES)
+def test_every_range_is_in_exactly_one_read_or_a_copy_of_one_that_is(ranges):
+    found = plan(ranges)
+    wanted = [number for number, (_, start, stop) in enumerate(ranges) if stop > start]
+    assert sorted(all_members(found)) == wanted
+    for read in found.reads:
+        for member in read.members:
+            file, start, stop = ranges[member]
+            assert file == read.file
+            assert read.start <= start
+            assert stop <= read.stop
+    sources = {member for read in found.reads for member in read.members}
+    for target, source in found.copies:
+        assert ranges[target] == ranges[source]
+        assert source in sources
+
+
+@given(RANGES)
+def test_ranges_of_a_read_ascend_and_do_not_overlap(ranges):
+    for read in plan(ranges).reads:
+        ends = [ranges[member][1:] for member in read.members]
+        assert all(stop <= start for (_, stop), (start, _) in pairwise(ends))
+        assert read.start == ends[0][0]
+        assert read.stop == ends[-1][1]
+
+
+@given(RANGES)
+def test_no_more_is_read_between_ranges_than_the_rule_allows(ranges):
+    for read in plan(ranges).reads:
+        members = [ranges[member] for member in read.members]
+        end = members[0][2]
+        for _, start, stop in members[1:]:
+            gap = start - end
+            small = min(stop - start, end - read.start) < 16 * 1024
+            assert gap <= (GAP_BYTES if small else min(GAP_BYTES, 0.02 * (stop - read.start)))
+            end = stop
+
+
+@given(RANGES)
+def test_reads_come_in_the_order_of_first_use(ranges):
+    firsts = [min(read.members) for read in plan(ranges).reads]
+    assert firsts == sorted(firsts)
+
+
+@given(RANGES, st.integers(1, 200_000))
+def test_a_merged_read_keeps_its_bound(ranges, bound):
+    for read in plan(ranges, read_bytes=bound).reads:
+        assert read.stop - read.start <= bound or len(read.members) == 1
+
+
+def test_large_neighbours_merge_only_over_a_small_gap():
+    size = 100_000
+    near = plan([(0, 0, size), (0, size + 1000, 2 * size + 1000)])
+    far = plan([(0, 0, size), (0, size + 10_000, 2 * size + 10_000)])
+    assert [len(read.members) for read in near.reads] == [2]
+    assert [len(read.members) for read in far.reads] == [1, 1]
+
+
+def test_small_ranges_merge_over_up_to_64_kib():
+    assert len(plan([(0, 0, 8), (0, 8 + GAP_BYTES, 16 + GAP_BYTES)]).reads) == 1
+    assert len(plan([(0, 0, 8), (0, 9 + GAP_BYTES, 17 + GAP_BYTES)]).reads) == 2
+
+
+def test_a_whole_shard_of_neighbours_is_reads_of_16_mib():
+    rows = [(0, start, start + 2**20) for start in range(0, 64 * 2**20, 2**20)]
+    assert [read.stop - read.start for read in plan(rows).reads] == [READ_BYTES] * 4
+
+
+def test_a_thousand_scattered_labels_of_one_shard_are_one_read():
+    rows = np.random.default_rng(0).permutation(1000) * 8
+    assert len(plan([(0, row, row + 8) for row in rows.tolist()]).reads) == 1
+
+
+def test_files_are_never_merged():
+    assert len(plan([(0, 0, 10), (1, 10, 20)]).reads) == 2

@@ -1,0 +1,71 @@
+"""Bytes wrong on their way, or in the cache, are fetched once more; bytes that are wrong at home are refused."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import mlstac
+from mlstac.errors import ChecksumError
+
+SHARD = "train/00001.safetensors"
+
+
+def spot(folder):
+    """A byte of the pictures of the second shard."""
+    return (folder / SHARD).stat().st_size - 3 * 6144 - 17
+
+
+@pytest.mark.parametrize("read", ["sample", "batch", "epoch"])
+def test_a_byte_changed_once_on_its_way_is_fetched_again(tiny, arrays, fault_server, read):
+    server = fault_server(tiny)
+    server.fail("change_byte", path=SHARD, after=spot(tiny), times=None)
+    ds = mlstac.load(server.url, "train", framework="numpy")
+    with pytest.raises(ChecksumError):
+        ds[5:10]
+    server.heal()
+    server.fail("change_byte", path=SHARD, after=spot(tiny), times=1)
+    ds = mlstac.load(server.url, "train", framework="numpy")
+    if read == "sample":
+        found = np.stack([ds[row]["input"] for row in range(17)])
+    elif read == "batch":
+        found = ds[:]["input"]
+    else:
+        found = np.concatenate([batch["input"] for batch in ds.batches(4)])
+    assert np.array_equal(found, arrays["input"])
+
+
+def test_a_byte_changed_in_the_cache_is_fetched_again_and_kept_right(tiny, arrays, range_server, tmp_path):
+    server = range_server(tiny)
+    first = mlstac.load(server.url, "train", framework="numpy", cache_dir=tmp_path / "cache")
+    assert np.array_equal(first[:]["input"], arrays["input"])
+    first.close()
+    wanted = arrays["input"][7].tobytes()
+    spoiled = 0
+    for path in (tmp_path / "cache").rglob("*"):
+        if path.is_file() and (at := path.read_bytes().find(wanted)) >= 0:
+            data = bytearray(path.read_bytes())
+            data[at + 9] ^= 0xFF
+            path.write_bytes(data)
+            spoiled += 1
+    assert spoiled == 1
+    for _ in range(2):
+        ds = mlstac.load(server.url, "train", framework="numpy", cache_dir=tmp_path / "cache")
+        assert np.array_equal(ds[:]["input"], arrays["input"])
+        fetched = ds.stats()["bytes"]
+        ds.close()
+    assert fetched < arrays["input"][:1].nbytes  # the second time all came from the cache
+
+
+def test_bytes_that_are_wrong_at_home_are_fetched_twice_and_refused(tiny, fault_server, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "bad")
+    server = fault_server(folder)
+    data = bytearray((folder / SHARD).read_bytes())
+    data[spot(folder)] ^= 0xFF
+    (folder / SHARD).write_bytes(data)
+    ds = mlstac.load(server.url, "train", framework="numpy")
+    ds[0]
+    before = ds.stats()["requests"]
+    with pytest.raises(ChecksumError, match=r"tensor 'input' of sample \d \('train-000000\d'\)"):
+        ds.select(["input"])[5:10]
+    assert ds.stats()["requests"] - before == 2
