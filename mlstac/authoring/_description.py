@@ -1,0 +1,369 @@
+"""What the samples are said to be: as declared, and where nothing was declared, as the first sample shows it."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from mlstac.authoring._shapes import LAYOUTS, UNSEEN, OpenShape, Unseen, holds, join_shapes, layout_of, looser
+from mlstac.authoring._values import Encoded
+from mlstac.collection import Collection, Tensor, check_name
+from mlstac.errors import InvalidArgumentError, InvalidSampleError
+
+_LABELS = frozenset(
+    [
+        "target",
+        "targets",
+        "label",
+        "labels",
+        "mask",
+        "masks",
+        "class",
+        "classes",
+        "annotation",
+        "annotations",
+        "ground_truth",
+        "segmentation",
+        "boxes",
+        "bboxes",
+        "y",
+    ]
+)
+
+Encodeds = Mapping[str, Encoded]
+
+TIME = "_time"
+"""Ends the name of the tensor that holds the times of another tensor's steps."""
+
+
+class Description:
+    """The tensors of a dataset, declared or inferred, and what their samples had in common so far.
+
+    Parameters
+    ----------
+    collection : Collection
+        Its tensors, where it has any, are the only ones that samples may have.
+    layout : str
+        ``auto``, or one layout for all tensors that declare none.
+    """
+
+    def __init__(self, collection: Collection, *, layout: str = "auto") -> None:
+        if layout not in ("auto", *LAYOUTS):
+            raise InvalidArgumentError(f"layout {layout!r} is not known; choose one of auto, {', '.join(LAYOUTS)}")
+        self.tensors: dict[str, Tensor] = {
+            check_name(name): tensor.model_copy(deep=True) for name, tensor in collection.tensors.items()
+        }
+        self._declared = bool(self.tensors)
+        self._declared_shapes = {
+            name: tensor.shape for name, tensor in self.tensors.items() if tensor.shape is not None
+        }
+        self._layout = layout
+        self._begun = False
+        self._times: dict[str, Tensor] = {}
+        """Descriptions of tensors of times that no sample has brought yet."""
+        self._shapes: dict[str, OpenShape | Unseen | None] = dict.fromkeys(self.tensors, UNSEEN)
+        self._layouts: dict[str, dict[str, str]] = {}
+        self._axes: dict[str, int] = {}
+        """How many axes each tensor has, once a sample brought it: readers count on one number."""
+
+    def dtype(self, name: str) -> str | None:
+        tensor = self.tensors.get(name)
+        return None if tensor is None else tensor.dtype
+
+    def media_type(self, name: str) -> str | None:
+        tensor = self.tensors.get(name)
+        return None if tensor is None else tensor.media_type
+
+    def mark(self) -> Callable[[], None]:
+        """What a sample may change here; call the result to take it back where the sample is refused later."""
+        tensors, shapes, times, begun = dict(self.tensors), dict(self._shapes), dict(self._times), self._begun
+        fields = [(tensor, tensor.dtype, tensor.media_type, tensor.dims) for tensor in tensors.values()]
+
+        def undo() -> None:
+            self.tensors, self._shapes, self._times, self._begun = tensors, shapes, times, begun
+            for tensor, dtype, media_type, dims in fields:
+                tensor.dtype, tensor.media_type, tensor.dims = dtype, media_type, dims
+
+        return undo
+
+    # ------------------------------------------------------------------ samples in
+
+    def check(self, tensors: Encodeds, *, sample: str, steps: int | None = None) -> None:
+        """Check a sample against the description; the first one completes it.
+
+        Raises
+        ------
+        InvalidSampleError
+            If a tensor is missing, unknown, or of another dtype, media type or declared shape.
+        """
+        if not tensors:
+            raise InvalidSampleError(f"sample {sample!r} has no tensors; give at least one")
+        if not self._begun:
+            self._begin(tensors, steps=steps)
+        for name in [name for name in self._times if name in tensors]:
+            self.tensors[name], self._shapes[name] = self._times.pop(name), UNSEEN
+        for name, encoded in tensors.items():
+            tensor = self.tensors.get(name)
+            if tensor is None:
+                whose = "the collection declares" if self._declared else "the first sample has"
+                raise InvalidSampleError(
+                    f"sample {sample!r} has a tensor {name!r} that is not described; {whose} {', '.join(self.tensors)}:"
+                    " describe it in the collection's tensors (with required=False where samples may lack it), or"
+                    " leave it out"
+                )
+            self._check_one(name, tensor, encoded, sample)
+        for name, tensor in self.tensors.items():
+            if tensor.required and name not in tensors:
+                raise InvalidSampleError(
+                    f"sample {sample!r} lacks the tensor {name!r}; it has {', '.join(tensors) or 'none'}: give it, or"
+                    f" describe {name!r} with Tensor(required=False)"
+                )
+        for name, encoded in tensors.items():
+            self._axes.setdefault(name, len(encoded.shape))
+
+    def _check_one(self, name: str, tensor: Tensor, encoded: Encoded, sample: str) -> None:
+        what = f"tensor {name!r} of sample {sample!r}"
+        if tensor.dtype is None:
+            tensor.dtype = encoded.dtype
+        if encoded.dtype != tensor.dtype:
+            raise InvalidSampleError(
+                f"{what} is of dtype {encoded.dtype}, but {name!r} is of {tensor.dtype} in this dataset; convert it"
+                " before adding (array.astype), or make it a tensor of its own"
+            )
+        if tensor.media_type is None and encoded.media_type is not None and isinstance(self._shapes[name], Unseen):
+            tensor.media_type = encoded.media_type
+        if encoded.media_type != tensor.media_type:
+            raise InvalidSampleError(
+                f"{what} is {encoded.media_type or 'an array'}, but {name!r} is {tensor.media_type or 'an array'} in"
+                " this dataset"
+            )
+        if encoded.media_type is None and len(encoded.shape) != self._axes.get(name, len(encoded.shape)):
+            raise InvalidSampleError(
+                f"{what} has shape {_show(encoded.shape)}, but {name!r} has {self._axes[name]} axes in the samples"
+                " before; lengths may vary, the number of axes may not: reshape it, or make it a tensor of its own"
+            )
+        if encoded.media_type is None:
+            _check_axes(what, tensor, encoded.shape)
+        declared = self._declared_shapes.get(name)
+        if declared is not None and encoded.media_type is None and not holds(declared, encoded.shape):
+            raise InvalidSampleError(
+                f"{what} has shape {_show(encoded.shape)}, but the collection declares {_show(declared)}; reshape it,"
+                " or declare None for the axes that vary"
+            )
+
+    def _begin(self, tensors: Encodeds, *, steps: int | None) -> None:
+        if not self._declared:
+            for name, encoded in tensors.items():
+                role: Literal["data", "label"] = "label" if name.lower() in _LABELS else "data"
+                inferred = Tensor(dtype=encoded.dtype, media_type=encoded.media_type, role=role)
+                self.tensors[check_name(name)] = self._times.pop(name, inferred)
+                self._shapes[name] = UNSEEN
+        for name, encoded in tensors.items():
+            tensor = self.tensors.get(name)
+            if tensor is not None and not tensor.dims and encoded.media_type is None:
+                shapes = {key: item.shape for key, item in tensors.items() if item.media_type is None}
+                tensor.dims = infer_dims(name, shapes, steps=steps)
+            if tensor is not None and tensor.dims and tensor.dims[-1] == "band" and len(tensor.dims) > 1:
+                warnings.warn(
+                    f"tensor {name!r} is channel-last {_show(encoded.shape)}: it is stored as given, but reading some"
+                    " of its bands then costs all of them; give arrays as (band, y, x)",
+                    UserWarning,
+                    stacklevel=5,
+                )
+        self._begun = True
+
+    def add_times(self, tensors: dict[str, Encoded], datetimes: Any, *, sample: str) -> None:
+        """Put in the times of a sample's steps, as a tensor ``<name>_time`` for each tensor that has a time axis.
+
+        Parameters
+        ----------
+        datetimes : numpy.ndarray or dict of them by tensor
+            Microseconds since 1970, UTC.
+        """
+        by_name = datetimes if isinstance(datetimes, dict) else None
+        shapes = {name: item.shape for name, item in tensors.items() if item.media_type is None}
+        found = False
+        for name, shape in shapes.items():
+            times = datetimes if by_name is None else by_name.get(name)
+            if times is None or f"{name}{TIME}" in tensors:
+                continue
+            tensor = self.tensors.get(name)
+            dims = (tensor.dims if tensor is not None else None) or infer_dims(name, shapes, steps=len(times))
+            if by_name is not None and (dims is None or "time" not in dims):
+                raise InvalidSampleError(
+                    f"sample {sample!r} has datetimes of the tensor {name!r}, which has no axis 'time'; name its axes,"
+                    " e.g. Tensor(dims='time band y x')"
+                )
+            if dims is None or "time" not in dims or len(dims) != len(shape):
+                continue
+            length = shape[dims.index("time")]
+            if length != len(times):
+                raise InvalidSampleError(
+                    f"sample {sample!r} has {len(times)} datetimes, but the tensor {name!r} has {length} steps; give"
+                    " one a step"
+                )
+            found = True
+            tensors[f"{name}{TIME}"] = Encoded("I64", (length,), np.ascontiguousarray(times, "<i8").view(np.uint8))
+            if f"{name}{TIME}" not in self.tensors and (not self._begun or self._declared):
+                self._times[f"{name}{TIME}"] = Tensor(
+                    dtype="I64",
+                    dims=("time",),
+                    required=tensor is None or tensor.required,
+                    description=f"When each step of {name!r} was: microseconds since 1970-01-01T00:00:00Z.",
+                )
+        if not found:
+            raise InvalidSampleError(
+                f"sample {sample!r} has {len(datetimes)} datetimes, but no tensor with as many steps; name the axes of"
+                " the one that has, e.g. Tensor(dims='time band y x')"
+            )
+
+    def is_time(self, name: str) -> bool:
+        """Whether a tensor holds the times of another one's steps."""
+        base = self.tensors.get(name.removesuffix(TIME))
+        return name.endswith(TIME) and base is not None and "time" in (base.dims or ())
+
+    def grids(self, tensors: Encodeds) -> dict[str, tuple[int, int]]:
+        """Height and width of each tensor of a sample that is an image."""
+        found = {}
+        for name, encoded in tensors.items():
+            y, x = self.tensors[name].y_axis, self.tensors[name].x_axis
+            if y is not None and x is not None and len(encoded.shape) == len(self.tensors[name].dims or ()):
+                found[name] = (encoded.shape[y], encoded.shape[x])
+        return found
+
+    # ------------------------------------------------------------------ shards out
+
+    def layouts(self, shapes: Mapping[str, OpenShape | Unseen | None], *, split: str) -> dict[str, str]:
+        """The layout of each tensor in a shard whose samples have these shapes.
+
+        The declared layout, else the closest that holds the shard's samples and is no closer than in the shards of the
+        split before.
+
+        Raises
+        ------
+        InvalidSampleError
+            If the declared layout cannot hold them.
+        """
+        before = self._layouts.get(split, {})
+        return {name: self._layout_of(name, shape, before.get(name, "stacked")) for name, shape in shapes.items()}
+
+    def _layout_of(self, name: str, shape: OpenShape | Unseen | None, before: str) -> str:
+        tensor = self.tensors[name]
+        found = "jagged" if tensor.media_type is not None else layout_of(shape)
+        asked = tensor.layout or (self._layout if self._layout != "auto" else None)
+        if asked is None:
+            declared = self._declared_shapes.get(name)
+            least = "stacked" if declared is None else layout_of(declared)
+            return looser(looser(found, least), before)
+        if looser(asked, found) != asked:
+            raise InvalidSampleError(
+                f"tensor {name!r} is to be {asked}, but its samples have shapes that vary ({_show(shape)}), which need"
+                f" the layout {found}; use layout='auto'"
+            )
+        return asked
+
+    def note_shard(
+        self, split: str, shapes: Mapping[str, OpenShape | Unseen | None], layouts: Mapping[str, str]
+    ) -> None:
+        """Remember what a shard was like, in the order of writing."""
+        for name, shape in shapes.items():
+            self._shapes[name] = join_shapes(self._shapes.get(name, UNSEEN), shape)
+        before = self._layouts.get(split, {})
+        self._layouts[split] = before | {
+            name: looser(before.get(name, "stacked"), layout) for name, layout in layouts.items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "shapes": {
+                name: None if shape is None else list(shape)
+                for name, shape in self._shapes.items()
+                if not isinstance(shape, Unseen)
+            },
+            "layouts": {split: dict(layouts) for split, layouts in self._layouts.items()},
+            "tensors": {name: tensor.model_dump(mode="json") for name, tensor in self.tensors.items()},
+        }
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Take up the description of an unfinished run."""
+        self.tensors = {name: Tensor(**tensor) for name, tensor in data["tensors"].items()}
+        self._shapes = dict.fromkeys(self.tensors, UNSEEN)
+        self._shapes |= {name: None if shape is None else tuple(shape) for name, shape in data["shapes"].items()}
+        self._axes = {name: len(shape) for name, shape in data["shapes"].items() if shape is not None}
+        self._layouts = {split: dict(layouts) for split, layouts in data["layouts"].items()}
+        self._begun = True
+
+    def final(self) -> dict[str, Tensor]:
+        """The tensors as the collection will say them: with the shapes and layouts that all samples had.
+
+        An optional tensor that no sample had is left out: it has no column in the catalogs, and nobody could read it.
+        """
+        finals = {}
+        for name, tensor in self.tensors.items():
+            tensor = tensor.model_copy(deep=True)
+            shape = self._shapes[name]
+            if isinstance(shape, Unseen) and not tensor.required and name not in self._axes:
+                continue
+            if not isinstance(shape, Unseen):
+                # Stacked in each shard, but of several shapes over the shards, is not what the collection calls
+                # stacked.
+                layout = layout_of(shape) if tensor.media_type is None else "jagged"
+                for layouts in self._layouts.values():
+                    layout = looser(layout, layouts.get(name, "stacked"))
+                tensor.layout = layout  # type: ignore[assignment]
+                tensor.shape = (None,) if tensor.media_type is not None else self._declared_shapes.get(name, shape)
+            finals[name] = tensor
+        return finals
+
+
+def _check_axes(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Compare a sample's array with the axes and bands that are named."""
+    if tensor.dims is not None and len(tensor.dims) != len(shape):
+        raise InvalidSampleError(
+            f"{what} has shape {_show(shape)}, but its dims {' '.join(tensor.dims)!r} name {len(tensor.dims)} axes;"
+            " give one word an axis, or reshape it"
+        )
+    axis = tensor.band_axis
+    if axis is not None and tensor.bands and shape[axis] != len(tensor.bands):
+        raise InvalidSampleError(
+            f"{what} has {shape[axis]} bands (axis {axis} of shape {_show(shape)}), but {len(tensor.bands)} are"
+            f" described: {', '.join(band.name or '?' for band in tensor.bands)}; list those that the array has"
+        )
+
+
+def infer_dims(name: str, shapes: Mapping[str, tuple[int, ...]], *, steps: int | None) -> tuple[str, ...] | None:
+    """Name the axes of what can hardly be anything but an image or a series; None where that is not plain.
+
+    An image has sides of at least 8 pixels and fewer bands than pixels on a side. A 2-D tensor is an image where
+    another tensor of the sample is an image of the same sides, or where its sides are equal. A first axis as long as
+    the sample has times (``datetimes``) is time.
+    """
+    shape = shapes[name]
+    if steps is not None and shape and shape[0] == steps:
+        rest = _infer_image(
+            shape[1:], {key: other[1:] if other[:1] == (steps,) else other for key, other in shapes.items()}, name
+        )
+        return ("time", *rest) if rest is not None else None
+    return _infer_image(shape, shapes, name)
+
+
+def _infer_image(shape: tuple[int, ...], shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[str, ...] | None:
+    if not shape:
+        return ()
+    if len(shape) == 2 and min(shape) >= 8:
+        others = [other for key, other in shapes.items() if key != name and len(other) == 3]
+        alike = any(shape in (other[1:], other[:2]) for other in others)
+        return ("y", "x") if alike or shape[0] == shape[1] else None
+    if len(shape) == 3:
+        if min(shape[1:]) >= 8 and shape[0] < min(shape[1:]):
+            return ("band", "y", "x")
+        if min(shape[:2]) >= 8 and shape[2] < min(shape[:2]):
+            return ("y", "x", "band")
+    return None
+
+
+def _show(shape: OpenShape | Unseen | None) -> str:
+    return (
+        "of several lengths" if shape is None or isinstance(shape, Unseen) else str(tuple(shape)).replace("None", "any")
+    )

@@ -1,0 +1,177 @@
+"""What an unfinished authoring has got done: one Parquet fragment of rows a shard, under ``.mlstac/``.
+
+A run is a folder ``.mlstac/journal/<number>/`` with ``run.json`` (the settings that decide the bytes) and one fragment
+a shard, in the order in which the shards were written. A fragment appears in one step after its shard, so that a shard
+without a fragment is not there. Readers never look here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlstac.authoring._block import Measures
+from mlstac.authoring._statistics import Partial
+from mlstac.authoring._target import Target
+from mlstac.errors import FormatError
+
+PRIVATE: Final = ".mlstac"
+_JOURNAL: Final = f"{PRIVATE}/journal"
+_KEY: Final = b"mlstac:shard"
+CONTENT: Final = "mlstac:content"
+"""Column of a fragment: 64 bits of each sample's contents, by which a rerun knows its samples again."""
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What the journal keeps of a shard beside its rows."""
+
+    split: str
+    number: int
+    name: str
+    """Of the file, in the dataset's folder."""
+    layouts: dict[str, str]
+    description: dict[str, Any]
+    """What all samples so far, this shard's among them, had in common."""
+    properties: dict[str, str]
+    """The kind of each of the author's columns so far."""
+    n_samples: int = 0
+    size: int = 0
+    checksum: str = ""
+    """Multihash of the file: ``1220`` and the sha256 in hexadecimal."""
+    measures: dict[str, Measures] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        plain = {**self.__dict__, "measures": {}}
+        for name, measures in self.measures.items():
+            plain["measures"][name] = {
+                "bands": None if measures.bands is None else [band.to_json() for band in measures.bands],
+                "classes": None if measures.classes is None else list(measures.classes.items()),
+            }
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ShardRecord":
+        plain = json.loads(text)
+        for name, measures in plain["measures"].items():
+            bands, classes = measures["bands"], measures["classes"]
+            plain["measures"][name] = Measures(
+                None if bands is None else [Partial.from_json(band) for band in bands],
+                None if classes is None else {int(value): int(count) for value, count in classes},
+            )
+        return cls(**plain)
+
+
+class Run:
+    """One authoring, from its first shard to its collection."""
+
+    def __init__(self, target: Target, number: int, settings: dict[str, Any]) -> None:
+        self._target = target
+        self.number = number
+        self.settings = settings
+        self._folder = f"{_JOURNAL}/{number:05d}"
+        self._fragments = [name for name in target.names(self._folder) if name.endswith(".parquet")]
+
+    def __len__(self) -> int:
+        return len(self._fragments)
+
+    def save(self, **changes: Any) -> None:
+        """Write the settings, changed or not, in one step."""
+        self.settings = {**self.settings, **changes}
+        self._target.put(f"{self._folder}/run.json", json.dumps(self.settings).encode())
+
+    def append(self, rows: pa.Table, record: ShardRecord) -> None:
+        """Say that a shard is whole."""
+        name = f"{len(self._fragments):06d}.parquet"
+        table = rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: record.to_json().encode()})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        with self._target.create(f"{self._folder}/{name}") as file:
+            file.write(sink.getvalue().to_pybytes())
+        self._fragments.append(name)
+
+    def cut_at_damage(self) -> None:
+        """Forget the shards from the first one on that is not there as it was written: they will be written again."""
+        records = self.records()
+        whole = 0
+        while whole < len(records) and self._target.size(records[whole].name) == records[whole].size:
+            whole += 1
+        while len(self) > whole:  # the fragment first: a shard without one is not there, a fragment without is a lie
+            self._target.remove(f"{self._folder}/{self._fragments[-1]}")
+            self._fragments.pop()
+            self._target.remove(records[len(self)].name)
+
+    def records(self) -> list[ShardRecord]:
+        """What is kept of each shard, in the order of writing."""
+        return [_record(self.schema(at)) for at in range(len(self))]
+
+    def schema(self, at: int) -> pa.Schema:
+        return pq.read_schema(self._target.path(f"{self._folder}/{self._fragments[at]}"))
+
+    def rows(self, at: int, columns: list[str] | None = None) -> pa.Table:
+        """The rows of one shard."""
+        # ParquetFile and not read_table: that one would take the folder for a partitioned dataset.
+        with pq.ParquetFile(self._target.path(f"{self._folder}/{self._fragments[at]}")) as file:
+            return file.read(columns=columns)
+
+    def contents(self, split: str) -> Iterator[tuple[str, int]]:
+        """Id and contents of each sample of a split that is in a whole shard, in order."""
+        for at in range(len(self)):
+            if _record(self.schema(at)).split == split:
+                rows = self.rows(at, ["id", CONTENT])
+                yield from zip(rows["id"].to_pylist(), rows[CONTENT].to_pylist(), strict=True)
+
+    def ids(self) -> Iterator[str]:
+        for at in range(len(self)):
+            yield from self.rows(at, ["id"])["id"].to_pylist()
+
+    def discard(self, *, shards: bool) -> None:
+        """Forget the run, with its shards where no collection names them."""
+        if shards:
+            for record in self.records():
+                self._target.remove(record.name)
+        # run.json goes first: without it the rest is no run.
+        for name in ("run.json", *self._fragments):
+            self._target.remove(f"{self._folder}/{name}")
+        self._target.remove_temporary(self._folder)
+        self._fragments = []
+        for folder in (self._folder, _JOURNAL):
+            self._target.remove_folder_if_empty(folder)
+
+
+class Journal:
+    """All runs of a dataset."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def runs(self) -> list[Run]:
+        """The runs that are there, oldest first."""
+        found = []
+        for name in self._target.names(_JOURNAL):
+            if name.isdigit() and self._target.exists(f"{_JOURNAL}/{name}/run.json"):
+                self._target.remove_temporary(f"{_JOURNAL}/{name}")
+                try:
+                    settings = json.loads(self._target.read(f"{_JOURNAL}/{name}/run.json"))
+                except ValueError as error:
+                    raise FormatError(
+                        f"{self._target.path(_JOURNAL)}/{name}/run.json is not JSON ({error}); remove the folder {name}"
+                        " to start over"
+                    ) from error
+                found.append(Run(self._target, int(name), settings))
+        return found
+
+    def begin(self, settings: Mapping[str, Any]) -> Run:
+        """Open a new run under the next number."""
+        taken = [int(name) for name in self._target.names(_JOURNAL) if name.isdigit()]
+        run = Run(self._target, max(taken, default=-1) + 1, dict(settings))
+        self._target.make_folder(run._folder)
+        run.save()
+        return run
+
+
+def _record(schema: pa.Schema) -> ShardRecord:
+    return ShardRecord.from_json(schema.metadata[_KEY])

@@ -1,0 +1,26 @@
+"""The progress bar: rate, time left, bytes; silent where nobody looks."""
+
+import sys
+from typing import Any
+
+
+class Progress:
+    """Counts samples on stderr with tqdm; without a terminal it does nothing, and tqdm is not even imported."""
+
+    def __init__(self, *, shown: bool | None = None) -> None:
+        self._bar: Any = None
+        if shown if shown is not None else sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit=" samples", smoothing=0.1, dynamic_ncols=True)
+
+    def add(self, split: str) -> None:
+        if self._bar is not None:
+            if self._bar.desc != f"{split}: ":
+                self._bar.set_description(split, refresh=False)
+            self._bar.update(1)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

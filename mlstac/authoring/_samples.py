@@ -1,0 +1,90 @@
+"""What the author hands over, made ready to be written."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import xxhash
+
+from mlstac.authoring._description import Description
+from mlstac.authoring._values import Encoded, encode
+from mlstac.errors import InvalidArgumentError, InvalidSampleError, MlstacError
+from mlstac.sample import Row, Sample
+
+
+class Prepared(NamedTuple):
+    """One sample as bytes."""
+
+    id: str
+    sample: Sample
+    tensors: dict[str, Encoded]
+    content: int
+    """64 bits of all that is stored of its tensors, and of its id; `with_row` adds what its row says."""
+
+    @property
+    def nbytes(self) -> int:
+        return sum(len(encoded.data) for encoded in self.tensors.values())
+
+
+def as_sample(given: Any) -> Sample:
+    """A Sample, of a Sample or of a dict of arrays.
+
+    Raises
+    ------
+    InvalidSampleError
+        If it is neither, or Sample refuses it.
+    """
+    if isinstance(given, Sample):
+        return given
+    if isinstance(given, Mapping):
+        return Sample(tensors=dict(given))
+    raise InvalidSampleError(
+        "expected a mlstac.Sample or a dict of arrays such as {'input': image, 'target': mask}, got"
+        f" {type(given).__name__}"
+    )
+
+
+def prepare(given: Any, *, split: str, position: int, description: Description) -> Prepared:
+    """Encode a sample's tensors and check them against the description.
+
+    Parameters
+    ----------
+    position : int
+        Number of the sample in its split; makes the id of one that has none.
+    """
+    name = f"{split}-{position:07d}"
+    try:
+        sample = as_sample(given)
+        name = sample.id if sample.id is not None else name
+        tensors = {key: _encode(key, value, description) for key, value in sample.tensors.items() if value is not None}
+    except InvalidSampleError as error:
+        raise InvalidSampleError(f"sample {name!r}, number {position} of split {split!r}: {error}") from error
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"sample {name!r}, number {position} of split {split!r}: {error}") from error
+    steps = None
+    if sample.datetimes is not None:
+        description.add_times(tensors, sample.datetimes, sample=name)
+        steps = None if isinstance(sample.datetimes, dict) else len(sample.datetimes)
+    description.check(tensors, sample=name, steps=steps)
+    return Prepared(name, sample, tensors, _content(name, tensors))
+
+
+def _encode(name: str, value: Any, description: Description) -> Encoded:
+    try:
+        return encode(value, dtype=description.dtype(name), media_type=description.media_type(name))
+    except (MlstacError, TypeError, ValueError) as error:
+        raise InvalidSampleError(f"tensor {name!r}: {error}") from error
+
+
+def with_row(content: int, row: Row) -> int:
+    """64 bits of a sample's tensors and of what its row says: place, time and the author's columns."""
+    said = repr((content, sorted(row.grids.items()), row[2:-1], sorted(row.properties.items())))
+    return xxhash.xxh3_64_intdigest(said.encode(errors="surrogatepass"))
+
+
+def _content(name: str, tensors: Mapping[str, Encoded]) -> int:
+    digest = xxhash.xxh3_64(name.encode())
+    for key in sorted(tensors):
+        encoded = tensors[key]
+        digest.update(f"\0{key}\0{encoded.dtype}\0{encoded.shape}\0".encode())
+        digest.update(encoded.data.data)
+    return digest.intdigest()

@@ -1,0 +1,195 @@
+"""Where a dataset is written: the one wall between authoring and the file system.
+
+Names are relative, with forward slashes (``train/00000.safetensors``). Every write goes to a temporary name in the
+same folder, is flushed to the disk, and takes its final name in one step: a name that exists is a whole file. Errors
+of the operating system come out as named errors.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Self
+
+from numpy.typing import NDArray
+
+from mlstac.errors import AccessError, ExistsError, InvalidArgumentError, MissingFileError, StorageError
+from mlstac.storage import is_remote, local_path
+
+_TEMPORARY: Final = ".mlstac-tmp"
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+Bytes = bytes | bytearray | memoryview | NDArray[Any]
+
+
+@contextmanager
+def named_errors(doing: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into the named error that says what to do about it."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise StorageError(
+                f"{doing} {path}: {reason}; free some space (or raise the file-size limit) and make the same call"
+                " again: it goes on after the last whole shard"
+            ) from error
+        if error.errno in _REFUSED:
+            raise AccessError(f"{doing} {path}: {reason}; choose a folder that this user may write to") from error
+        if isinstance(error, FileNotFoundError):
+            raise MissingFileError(f"{doing} {path}: {reason}") from error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise ExistsError(f"{doing} {path}: a file is in the way of a folder; choose another path") from error
+        raise StorageError(f"{doing} {path}: {reason}") from error
+
+
+class Target:
+    """A local folder that a dataset is written to."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        text = os.fspath(path)
+        if is_remote(text):
+            scheme = text.split("://", 1)[0]
+            raise InvalidArgumentError(
+                f"cannot write to {text!r}: authoring writes to a local folder; write there, then copy the folder to"
+                f" {scheme}://"
+            )
+        self.root = Path(local_path(text))
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def make_folder(self, name: str = "") -> list[Path]:
+        """Make a folder and those above it; return the ones that were not there, deepest first."""
+        path = self.path(name)
+        made = []
+        at = path
+        with named_errors("making folder", path):
+            while not at.exists():
+                made.append(at)
+                at = at.parent
+            path.mkdir(parents=True, exist_ok=True)
+        return made
+
+    def exists(self, name: str) -> bool:
+        with named_errors("looking for", self.path(name)):
+            return self.path(name).exists()
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        with named_errors("looking for", self.path(name)):
+            try:
+                return self.path(name).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files and folders in a folder, sorted; none where it does not exist."""
+        with named_errors("listing", self.path(folder)):
+            try:
+                return sorted(os.listdir(self.path(folder)))
+            except FileNotFoundError:
+                return []
+
+    def read(self, name: str) -> bytes:
+        with named_errors("reading", self.path(name)):
+            return self.path(name).read_bytes()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a small file whole, replacing what had its name in one step."""
+        with NewFile(self.path(name), replaces=True) as file:
+            file.write(data)
+
+    def create(self, name: str) -> "NewFile":
+        """A new file of a name that is free, which takes it when the ``with`` block ends well."""
+        return NewFile(self.path(name))
+
+    def remove(self, name: str) -> None:
+        with named_errors("removing", self.path(name)):
+            self.path(name).unlink(missing_ok=True)
+
+    def remove_folder_if_empty(self, name: str | Path) -> None:
+        with suppress(OSError):  # not empty, or gone: it is not ours to clear
+            os.rmdir(self.root / name)
+
+    def remove_temporary(self, folder: str) -> None:
+        """Remove what a killed run left under temporary names; no other name is touched."""
+        for name in self.names(folder):
+            if name.startswith(".") and name.endswith(_TEMPORARY):
+                self.remove(f"{folder}/{name}" if folder else name)
+
+
+class NewFile:
+    """A file under a temporary name beside its final one.
+
+    Leaving the ``with`` block well flushes it to the disk and renames it; leaving by an exception removes it. Where the
+    rename cannot be made to last, a file that replaces none is removed too: one that replaced another has to stay.
+    """
+
+    def __init__(self, path: Path, *, replaces: bool = False) -> None:
+        self._path = path
+        self._replaces = replaces
+        self._temporary = path.with_name(f".{path.name}{_TEMPORARY}")
+        self._descriptor = -1
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        with named_errors("writing", self._path):
+            with suppress(FileNotFoundError):
+                os.unlink(self._temporary)
+            # Exclusive, so that a link that stands there is never written through.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+            self._descriptor = os.open(self._temporary, flags, 0o666)
+        return self
+
+    def write(self, data: Bytes) -> None:
+        rest = memoryview(data).cast("B")  # type: ignore[arg-type]  # an array is a buffer; numpy's types say so from 3.12 on
+        self.size += len(rest)
+        with named_errors("writing", self._path):
+            while rest:  # the system may take fewer bytes than it is given (2 GiB at most on Linux)
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            with named_errors("writing", self._path):
+                os.fsync(self._descriptor)
+                os.close(self._descriptor)
+                self._descriptor = -1
+                os.replace(self._temporary, self._path)
+                try:
+                    _sync_folder(self._path.parent)
+                except BaseException:
+                    if not self._replaces:
+                        os.unlink(self._path)
+                    raise
+        except BaseException:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        with suppress(OSError):  # the first error says more than this one would
+            os.unlink(self._temporary)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename last through a power cut, where folders can be synced (not on Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,83 @@
+"""A tensor of any framework, a number, a text, JSON or encoded bytes: as dtype, shape and bytes."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlstac.errors import InvalidSampleError, MlstacError
+from mlstac.frameworks import encode as encode_tensor
+from mlstac.frameworks import numpy_dtype
+from mlstac.sample import encode_field, infer_media_type
+
+# Arrays that are their own bytes: numpy's dtypes of this byte order, which most samples are made of.
+_PLAIN: Final = {
+    np.dtype(name): encode_tensor(np.empty(0, name))[0]
+    for name in ("?", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8")
+}
+
+
+class Encoded(NamedTuple):
+    """One tensor of one sample, as it will be stored."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: NDArray[np.uint8]
+    media_type: str | None = None
+
+
+def encode(value: Any, *, dtype: str | None = None, media_type: str | None = None) -> Encoded:
+    """Encode one value of a sample.
+
+    Parameters
+    ----------
+    value : tensor, array, number, str, bytes, dict, or list
+    dtype : str, optional
+        The dtype that the tensor has; Python's own numbers, which have none, follow it.
+    media_type : str, optional
+        The media type that the tensor has; without it, it follows from the value.
+
+    Raises
+    ------
+    InvalidSampleError
+        If safetensors cannot hold the value.
+    """
+    if type(value) is not np.ndarray or media_type is not None:
+        media_type = media_type or infer_media_type(value)
+        if media_type is not None:
+            return Encoded(*encode_field(value, media_type), media_type)
+        if isinstance(value, bytes | bytearray | memoryview):
+            raw = np.frombuffer(bytes(value), np.uint8)
+            return Encoded("U8", raw.shape, raw)
+        if isinstance(value, bool | int | float | list | tuple):
+            value = _as_array(value) if dtype is None else _as_dtype(value, dtype)
+    if isinstance(value, np.ndarray | np.generic):
+        name = _PLAIN.get(value.dtype)
+        if name is not None and not isinstance(value, np.ma.MaskedArray) and value.flags.c_contiguous:
+            return Encoded(name, value.shape, value.reshape(-1).view(np.uint8))
+    return Encoded(*encode_tensor(value))
+
+
+def _as_array(value: Any) -> Any:
+    """Stack lists as numpy does; what numpy cannot make an array of is left to the encoder to refuse."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError):
+        return value
+
+
+def _as_dtype(value: Any, dtype: str) -> Any:
+    array = _as_array(value)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        return array
+    try:
+        wanted = numpy_dtype(dtype)
+    except (MlstacError, KeyError):
+        return array
+    with np.errstate(all="ignore"):
+        cast = array.astype(wanted)
+    # Through float64 or int64 and back: 300 is no U8, 0.5 no I64; a float may round to a shorter float.
+    exact = array.dtype.kind == "f" and cast.dtype.kind not in "biu"
+    if not exact and not np.array_equal(cast.astype(array.dtype), array):
+        raise InvalidSampleError(f"value {value!r} does not fit the tensor's dtype {dtype}")
+    return cast

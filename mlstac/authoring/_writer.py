@@ -1,0 +1,393 @@
+"""The writer: samples in, shards on disk, and at the end the collection that names them."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+from mlstac.authoring._commit import commit
+from mlstac.authoring._description import Description
+from mlstac.authoring._identity import Ids
+from mlstac.authoring._journal import ShardRecord
+from mlstac.authoring._measuring import measuring_in
+from mlstac.authoring._pipeline import Pipeline
+from mlstac.authoring._progress import Progress
+from mlstac.authoring._properties import Properties
+from mlstac.authoring._samples import Prepared, prepare, with_row
+from mlstac.authoring._session import Session
+from mlstac.authoring._shard import OpenShard, samples_at_most, shard_name
+from mlstac.authoring._target import Target
+from mlstac.collection import Collection, check_split_name
+from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
+from mlstac.sample import Row, sample_row
+from mlstac.storage import parse_size
+
+MAX_ROWS = 100_000
+"""Samples in memory at most, over all open shards: the row of a small sample takes more memory (2 to 3 KB) than its
+bytes."""
+
+
+class Writer:
+    """Write a dataset sample by sample.
+
+    Nothing shows before the end: ``collection.json`` is written last, in one step. If the process dies, the same call
+    with the same samples goes on after the last whole shard, and what it leaves is what an unbroken run leaves, byte
+    for byte.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Folder of the dataset; made if it is not there.
+    collection : Collection or mapping
+        What the dataset is said to be. Tensors that it describes are checked; without any, the first sample describes
+        them.
+    shard_size : int or str, default "256MB"
+        Bytes of samples in memory before a shard is written, over all splits; at most twice as much is held.
+    layout : {"auto", "stacked", "jagged", "keyed", "single"}
+        For the tensors that declare none. ``auto`` takes the closest that a shard's samples fit in: *stacked* where
+        all have one shape, *jagged* where only the first axis varies, else *keyed*.
+    compression : None
+        Shards are stored as they are.
+    overwrite : bool, default False
+        Replace the dataset that is there. Its files stay until readers of the old collection are gone; no file of
+        another kind is touched.
+    storage_options : mapping, optional
+        Must be empty for a local path.
+
+    Raises
+    ------
+    ExistsError
+        If the path holds a dataset, or another writer is at work there.
+    AccessError
+        If the folder may not be written to.
+
+    Examples
+    --------
+    >>> with Writer("flood", Collection(id="flood", license="CC-BY-4.0")) as writer:  # doctest: +SKIP
+    ...     for image, mask in pairs:
+    ...         writer.add({"input": image, "target": mask}, split="train")
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        collection: Collection | Mapping[str, Any],
+        *,
+        shard_size: int | str = "256MB",
+        layout: str = "auto",
+        compression: str | None = None,
+        overwrite: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        progress: bool | None = None,
+    ) -> None:
+        if compression is not None:
+            raise InvalidArgumentError(f"compression {compression!r} is not supported; write with compression=None")
+        if storage_options:
+            raise InvalidArgumentError(
+                "storage_options are for remote paths; this path is a local folder: leave them out"
+            )
+        if isinstance(collection, Mapping):
+            collection = Collection(**collection)
+        if not isinstance(collection, Collection):
+            raise InvalidArgumentError(f"collection is of type {type(collection).__name__}; give a mlstac.Collection")
+        self._target = Target(path)
+        self._declared = collection.model_copy(deep=True)
+        self._shard_bytes = parse_size(shard_size)
+        self._overwrite = overwrite
+        self._layout = layout
+        self._description = Description(collection, layout=layout)
+        self._properties = Properties()
+        self._ids = Ids()
+        self._progress = Progress(shown=progress)
+        self._open: dict[str, OpenShard] = {}
+        self._counts: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._replayed: dict[str, Iterator[tuple[str, int]]] = {}
+        self._session: Session | None = None
+        self._pipeline: Pipeline | None = None
+        self._checked = False
+        self._lock = threading.RLock()
+        """Samples may come from several threads; one at a time is taken in."""
+        self._broken: BaseException | None = None
+        self.collection: Collection | None = None
+        """The collection as written; None until then."""
+
+    # ------------------------------------------------------------------ begin and end
+
+    def __enter__(self) -> Self:
+        if self._session is not None or self.collection is not None:
+            raise StateError("this writer has been used; make a new one")
+        self._session = Session(self._target, settings=self._settings(), overwrite=self._overwrite)
+        try:
+            self._pipeline = Pipeline(self._target, self._session.run, shard_bytes=self._shard_bytes)
+            self._resume()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._session is None:
+            return
+        if kind is not None:
+            self._leave()
+            return
+        self.close()
+
+    def close(self) -> Collection:
+        """Write what is left, the catalogs, and last the collection.
+
+        Returns
+        -------
+        Collection
+
+        Raises
+        ------
+        InvalidArgumentError
+            If there was no sample at all, or fewer than the unfinished run holds already.
+        """
+        if self.collection is not None:
+            return self.collection
+        with self._lock:
+            return self._close()
+
+    def _close(self) -> Collection:
+        try:
+            session, pipeline = self._working()
+            self._check_complete()
+            for split in list(self._open):
+                self._flush(split)
+            pipeline.wait()
+            collection = commit(session, self._declared, self._description, splits=list(self._counts))
+            session.finish()
+        except BaseException:
+            self._leave()
+            raise
+        self._session = None
+        pipeline.close()
+        self._progress.close()
+        self.collection = collection
+        return collection
+
+    def _leave(self) -> None:
+        """End without a collection; whole shards stay in the journal for the next call."""
+        session, self._session = self._session, None
+        if self._pipeline is not None:
+            self._pipeline.close()
+        self._progress.close()
+        self._open.clear()
+        if session is not None:
+            session.leave()
+
+    def _working(self) -> tuple[Session, Pipeline]:
+        if self._session is None or self._pipeline is None:
+            raise StateError("the writer is not open; use it as: with mlstac.Writer(...) as writer: writer.add(...)")
+        if self._broken is not None:
+            said = str(self._broken) or "interrupted"
+            raise StateError(f"an earlier sample or shard was not taken in whole: {said}") from self._broken
+        return self._session, self._pipeline
+
+    def _settings(self) -> dict[str, Any]:
+        described = self._declared.to_dict()
+        return {
+            "shard_size": self._shard_bytes,
+            "layout": self._layout,
+            "id": self._declared.id,
+            "tensors": described.get("ml:tensors"),
+            "item_assets": described.get("item_assets"),
+        }
+
+    # ------------------------------------------------------------------ going on
+
+    def _resume(self) -> None:
+        session, _ = self._working()
+        records = session.run.records()
+        if not records:
+            return
+        for record in records:
+            self._done[record.split] = self._done.get(record.split, 0) + record.n_samples
+            self._numbers[record.split] = record.number + 1
+        self._description.restore(records[-1].description)
+        self._properties.restore(records[-1].properties)
+        for name in session.run.ids():
+            self._ids.add(name)
+
+    def skip(self, split: str = "train") -> int:
+        """Leave out the samples of a split that an unfinished run has already written whole.
+
+        Call it before the first `add` to the split, and start the iterator after as many samples. Without it `add`
+        compares each of them with what is there, and writes none of them again.
+
+        Returns
+        -------
+        int
+            How many samples to start after; 0 where there is no unfinished run.
+        """
+        self._working()
+        check_split_name(split)
+        if self._counts.get(split, 0):
+            raise InvalidArgumentError(f"split {split!r} has got samples already; call skip() before the first")
+        self._counts[split] = self._done.get(split, 0)
+        return self._counts[split]
+
+    def _replay(self, prepared: Prepared, split: str, position: int) -> None:
+        """Compare a sample with the one that the unfinished run has in its place."""
+        session, _ = self._working()
+        if split not in self._replayed:
+            self._replayed[split] = session.run.contents(split)
+        name, content = next(self._replayed[split])
+        if (name, content) == (prepared.id, prepared.content):
+            return
+        what = f"sample {position} of split {split!r} is {prepared.id!r}"
+        differs = f"{name!r}" if name != prepared.id else "one of the same id with other contents"
+        if self._overwrite:
+            session.forget()
+            mend = "that run is put aside: make the same call again to start afresh"
+        else:
+            mend = "give the same samples in the same order to go on with it, or overwrite=True to start over"
+        raise InvalidSampleError(f"{what}, but the unfinished run in {self._target} has {differs} there; {mend}")
+
+    def _check_complete(self) -> None:
+        if not any(self._counts.values()):
+            raise InvalidArgumentError("there was no sample in any split; add at least one")
+        for split, done in self._done.items():
+            given = self._counts.get(split, 0)
+            if given < done:
+                raise InvalidArgumentError(
+                    f"split {split!r} got {given} samples, but the unfinished run in {self._target} has {done} of it"
+                    " already; give the same samples to go on with it, or overwrite=True to start over"
+                )
+
+    # ------------------------------------------------------------------ samples
+
+    def add_split(self, split: str) -> None:
+        """Name a split that shall be there even if no sample is added to it."""
+        with self._lock:
+            self._working()
+            self._counts.setdefault(check_split_name(split), 0)
+
+    def add(self, sample: Any, split: str = "train") -> None:
+        """Add one sample.
+
+        Parameters
+        ----------
+        sample : Sample or mapping of str to array
+            Tensors of any framework, numbers, texts, JSON or encoded bytes. They are copied.
+        split : str, default "train"
+            ``train``, ``validation``, ``test``, or a name of your own.
+
+        Raises
+        ------
+        InvalidSampleError
+            If the sample cannot be written, does not fit the description, or its id was used before.
+        StorageError
+            If a shard could not be written.
+        """
+        with self._lock:
+            self._add(sample, split)
+
+    def _add(self, sample: Any, split: str) -> None:
+        _, pipeline = self._working()
+        check_split_name(split)
+        position = self._counts.get(split, 0)
+        undo = self._description.mark()
+        try:
+            prepared, row, kinds = self._prepare(sample, split, position)
+            if position < self._done.get(split, 0):
+                self._replay(prepared, split, position)
+                self._counts[split] = position + 1
+                self._progress.add(split)
+                return
+            if prepared.id in self._ids:
+                raise InvalidSampleError(
+                    f"id {prepared.id!r} is used twice (now by sample {position} of split {split!r}); ids are unique in"
+                    " the whole collection: give each sample its own"
+                )
+            self._make_room(prepared, split)
+        except (InvalidSampleError, InvalidArgumentError):
+            undo()
+            raise
+        if split not in self._open:
+            self._open[split] = OpenShard(
+                split, measuring=measuring_in(split, self._description), submit=pipeline.measure, pool=pipeline.pool
+            )
+        with self._whole():
+            self._ids.add(prepared.id)
+            self._properties.note(kinds)
+            self._open[split].add(prepared.id, prepared.tensors, row, prepared.content)
+            self._counts[split] = position + 1
+        self._progress.add(split)
+
+    def _prepare(self, sample: Any, split: str, position: int) -> tuple[Prepared, Row, dict[str, str]]:
+        """Encode a sample and check all that can be checked before it is taken in."""
+        prepared = prepare(sample, split=split, position=position, description=self._description)
+        if not self._checked and position >= self._done.get(split, 0):
+            self._check_tasks()
+        kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)
+        row = sample_row(prepared.sample, id=prepared.id, grids=self._description.grids(prepared.tensors))
+        return prepared._replace(content=with_row(prepared.content, row)), row, kinds
+
+    def _check_tasks(self) -> None:
+        """Check, once the first sample has completed the description, that the tensors give what the tasks need."""
+        described = self._declared.model_copy()
+        described.tensors = self._description.tensors
+        described.check_tasks()
+        self._checked = True
+
+    def _make_room(self, prepared: Prepared, split: str) -> None:
+        """Write shards until the sample fits.
+
+        What is written when follows from the samples alone, so that a rerun does the same.
+        """
+        shard = self._open.get(split)
+        if shard is not None:
+            if not shard.holds_alike(prepared.tensors):
+                layouts = self._description.layouts(shard.shapes_with(prepared.tensors), split=split)
+                dtypes = {name: self._description.dtype(name) or "U8" for name in layouts}
+                shard.at_most = samples_at_most(dtypes, layouts)
+            elif len(shard) == 1:
+                layouts = self._description.layouts(shard.shapes, split=split)
+                shard.at_most = samples_at_most(
+                    {name: self._description.dtype(name) or "U8" for name in layouts}, layouts
+                )
+            if len(shard) >= (shard.at_most or MAX_ROWS):
+                self._flush(split)
+        nbytes = prepared.nbytes
+        while self._open and sum(shard.nbytes for shard in self._open.values()) + nbytes > self._shard_bytes:
+            self._flush(max(self._open, key=lambda name: self._open[name].nbytes))
+        while sum(map(len, self._open.values())) >= MAX_ROWS:
+            self._flush(max(self._open, key=lambda name: len(self._open[name])))
+
+    def _flush(self, split: str) -> None:
+        """Hand a split's samples over to be written as a shard."""
+        session, pipeline = self._working()
+        shard = self._open[split]
+        layouts = self._description.layouts(shard.shapes, split=split)
+        number = self._numbers.get(split, session.first_shard(split))
+        name = shard_name(split, number)
+        with self._whole():
+            self._description.note_shard(split, shard.shapes, layouts)
+            record = ShardRecord(
+                split=split,
+                number=number,
+                name=name,
+                layouts=layouts,
+                description=self._description.to_json(),
+                properties=self._properties.to_json(),
+            )
+            session.make_folder(name.rpartition("/")[0])
+            roles = {key: tensor.role for key, tensor in self._description.tensors.items()}
+            pipeline.write(shard, record, roles=roles)
+            del self._open[split]
+            self._numbers[split] = number + 1
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Do all of something or be of no more use: what is broken off half-way, by Ctrl-C too, is never committed."""
+        try:
+            yield
+        except BaseException as error:
+            self._broken = error
+            raise
