@@ -1,0 +1,110 @@
+"""The commands and their options. What each does is imported when it is called, so that ``--help`` is quick."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import mlstac
+
+app = typer.Typer(
+    name="mlstac",
+    help="Look at, serve and draw machine-learning datasets of Earth observation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # an unknown error is shown as Python shows it
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Source = Annotated[str, typer.Argument(metavar="URL", help="A dataset's URL or folder, or its collection.json.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def main() -> None:
+    """Run the command line; an error that mlstac raises on purpose is one line and exit status 1."""
+    try:
+        app()
+    except mlstac.errors.MlstacError as error:
+        from mlstac.cli._console import print_error
+
+        print_error(error)
+        sys.exit(1)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"{mlstac.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info(source: Source, *, as_json: AsJson = False) -> None:
+    """Say what a dataset holds, and where it is from."""
+    from mlstac.cli._info import show_info
+
+    show_info(source, as_json=as_json)
+
+
+@app.command()
+def serve(
+    path: Annotated[Path, typer.Argument(exists=True, resolve_path=True, help="A dataset, or a folder of datasets.")],
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a folder over HTTP with byte ranges."""
+    from mlstac.cli._serve import serve_folder
+
+    serve_folder(path, host=host, port=port, as_json=as_json)
+
+
+@app.command()
+def preview(
+    source: Source,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="Picture to write.")] = Path(
+        "preview.png"
+    ),
+    split: Annotated[str, typer.Option(help="Split whose samples are drawn.")] = "train",
+    samples: Annotated[
+        int, typer.Option("--samples", "-n", min=1, max=64, help="How many, evenly over the split.")
+    ] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Draw samples with their labels, and a map."""
+    from mlstac.cli._preview import write_preview
+
+    write_preview(source, out, split=split, count=samples, as_json=as_json)
+
+
+@app.command()
+def demo(
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the dataset and picture go.")
+    ] = Path("demo"),
+) -> None:
+    """Author, host, load and look at real imagery."""
+    from mlstac.cli._console import OUT
+    from mlstac.cli.demo import run_demo
+
+    run_demo(out, echo=OUT)
+
+
+@app.command()
+def version(*, as_json: AsJson = False) -> None:
+    """Print the version; as JSON, those of packages too."""
+    from mlstac.cli._version import show_version
+
+    show_version(as_json=as_json)

@@ -1,0 +1,90 @@
+"""What holds of every command: help, versions, exit statuses, and where words go."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import mlstac
+from tests.cli.conftest import MLSTAC
+
+COMMANDS = ["info", "serve", "preview", "demo", "version"]
+
+
+def test_help_lists_every_command(run):
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(f" {command} " in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run, command):
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert f"mlstac {command}" in done.stdout
+    assert done.stderr == ""
+
+
+def test_help_loads_neither_arrays_nor_frameworks(tmp_path):
+    heavy = ["numpy", "pyarrow", "torch", "tensorflow", "jax", "paddle", "matplotlib", "aiohttp"]
+    program = (
+        "import sys, mlstac.cli\nsys.argv = ['mlstac', 'info', '--help']\ntry:\n    mlstac.cli.main()\n"
+        f"except SystemExit:\n    print(*set(sys.modules).intersection({heavy}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stderr.split() == []
+
+
+def test_the_version_stands_alone_on_stdout(run):
+    assert run("version").stdout == run("--version").stdout == f"{mlstac.__version__}\n"
+
+
+def test_the_version_as_json_names_what_a_report_needs(run):
+    said = json.loads(run("version", "--json").stdout)
+    assert said["mlstac"] == mlstac.__version__
+    assert said["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert "numpy" in said["packages"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fly"], ["info"], ["info", "a", "b"], ["serve", "no-such-folder"], ["preview", "a", "-n", "0"]],
+    ids=" ".join,
+)
+def test_misuse_is_status_2_and_leaves_stdout_to_data(run, arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    if arguments:
+        assert done.stdout == ""
+        assert "Usage: mlstac" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["info", "preview"])
+def test_a_known_error_is_one_line_on_stderr_and_status_1(run, command):
+    done = run(command, "no-such-dataset")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "no-such-dataset" in line
+
+
+def test_an_unknown_error_shows_its_traceback(flood, tmp_path):
+    program = (
+        "import sys, mlstac.cli._info as info\n"
+        "info.summarize = lambda collection: 1 / 0\n"
+        f"sys.argv = ['mlstac', 'info', {str(flood)!r}, '--json']\n"
+        "from mlstac.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_a_reader_that_stops_early_is_no_fault_of_ours(flood, tmp_path):
+    line = f"{MLSTAC} info '{flood}' --json | head -n 1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout == "{\n"
+    assert done.stderr == ""
