@@ -13,7 +13,7 @@ from mlstac.authoring._journal import CONTENT, Run, ShardRecord
 from mlstac.authoring._session import COLLECTION, Session
 from mlstac.authoring._summary import describe_extent, describe_tensors
 from mlstac.authoring._target import NewFile
-from mlstac.collection import Asset, Catalog, Collection, Split, Tensor
+from mlstac.collection import ML_AOI_SPLITS, Asset, Catalog, Collection, Split, Tensor
 from mlstac.sample import catalog_schema, catalog_table, merge_summaries, parquet_options, read_summary
 
 STANDARD_SPLITS = ("train", "validation", "test")
@@ -47,6 +47,8 @@ def commit(session: Session, declared: Collection, description: Description, *, 
             name, file = f"{split}-{number:05d}", f"{split}/catalog-{number:05d}.parquet"
             fragments = _fragments(session, records, shards, collection.tensors)
             assets[name] = _write_part(session, file, fragments, schema)
+            if split in ML_AOI_SPLITS:
+                assets[name] = assets[name].model_copy(update={"ml-aoi:split": ML_AOI_SPLITS[split]})
             names.append(name)
         n_items = sum(record.n_samples for record in records if record.split == split)
         collection.splits[split] = Split(n_items=n_items, assets=names)
@@ -54,7 +56,9 @@ def commit(session: Session, declared: Collection, description: Description, *, 
     collection.assets = {**kept, **assets}
     for split, part in collection.splits.items():
         files = [assets[name].href.rpartition("/")[2] for name in part.assets]
-        catalog = Catalog.of_split(split, files, collection_id=collection.id, n_items=part.n_items)
+        catalog = Catalog.of_split(
+            split, files, collection_id=collection.id, n_items=part.n_items, collection_title=collection.title
+        )
         session.target.put(f"{split}/catalog.json", catalog.to_json().encode())
     document = collection.to_json().encode()
     run.save(commits=hashlib.sha256(document).hexdigest())

@@ -13,7 +13,7 @@ from mlstac.collection._extent import Extent
 from mlstac.collection._json import read_json_object
 from mlstac.collection._kind import is_original
 from mlstac.collection._links import Asset, Link
-from mlstac.collection._names import SPLIT_ALIASES, check_name, check_split_name
+from mlstac.collection._names import ML_AOI_SPLITS, SPLIT_ALIASES, check_name, check_split_name
 from mlstac.collection._needs import find_task_problems
 from mlstac.collection._people import Address, Contact, Email, Phone, Provider
 from mlstac.collection._picture import describe_tensor
@@ -25,6 +25,7 @@ from mlstac.collection._tensor import Tensor
 __all__ = [
     "COMMON_NAMES",
     "DTYPES",
+    "ML_AOI_SPLITS",
     "ML_STAC_VERSION",
     "SCHEMA_URI",
     "SENSORS",

@@ -24,7 +24,7 @@ class Catalog(Model):
     """
 
     id: str = Field(min_length=1)
-    """Name of the split, with the collection's in front: ``flood-train``."""
+    """Name of the split; tools that lay a catalog out anew call its folder so, and the parts stay where they are."""
 
     title: str | None = None
     """Name of the split for people."""
@@ -68,7 +68,7 @@ class Catalog(Model):
         items = [Link(rel="items", href=f"./{part.removeprefix('./')}", type=PARQUET) for part in parts]
         counted = "1 sample" if n_items == 1 else f"{n_items:,} samples"
         return cls(
-            id=f"{collection_id}-{split}",
+            id=split,
             title=split,
             description=f"Split {split!r} of {collection_id}: {counted}.",
             links=[root, *items, parent],  # the order in which pystac writes them back

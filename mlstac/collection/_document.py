@@ -30,6 +30,7 @@ _EXTENSIONS: Final = {
     "contacts": "https://stac-extensions.github.io/contacts/v0.1.1/schema.json",
     "eo": "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
     "file": "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "ml-aoi": "https://stac-extensions.github.io/ml-aoi/v0.2.0/schema.json",
     "proj": "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "raster": "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
     "sci": "https://stac-extensions.github.io/scientific/v1.0.0/schema.json",

@@ -79,7 +79,7 @@ def test_pystac_reads_the_collection_and_its_children(tmp_path):
     authoring.write(chips(2), tmp_path, id="flood", license="MIT", tasks=["semantic-segmentation"])
     collection = pystac.Collection.from_file(str(tmp_path / "collection.json"))
     assert collection.id == "flood"
-    assert [child.id for child in collection.get_children()] == ["flood-train", "flood-validation", "flood-test"]
+    assert [child.id for child in collection.get_children()] == ["train", "validation", "test"]
 
 
 def test_the_next_splits_samples_do_not_wait_for_a_full_shard(tmp_path):
