@@ -1,51 +1,26 @@
 """A dataset: samples of some splits, as tensors of one framework; thin over the parts that do the work."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstac.collection import Collection, Tensor
-from mlstac.errors import InvalidArgumentError, MlstacError, NotFoundError
+from mlstac.errors import InvalidArgumentError, MlstacError
 from mlstac.loading._assemble import assemble, check_pad
 from mlstac.loading._batches import Batches
-from mlstac.loading._feed import DatasetFeed
-from mlstac.loading._fields import Field, choose_bands, choose_tensors, cut_window
-from mlstac.loading._fingerprint import fingerprint_rows
-from mlstac.loading._metadata import Metadata
+from mlstac.loading._chosen import Chosen, Rows
 from mlstac.loading._order import balanced_weights, block_rows, choose_order
-from mlstac.loading._reader import Reader
 from mlstac.loading._repr import describe_dataset
 from mlstac.loading._samples import Samples, advise_batches
 from mlstac.loading._selection import is_single, row_of, rows_of
-from mlstac.loading._statistics import TensorStatistics, affines_of, given_statistics
-from mlstac.loading._values import make_output
 from mlstac.loading._world import find_world
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Rows = NDArray[np.int64]
-Step = tuple[str, dict[str, Any]]
 
-
-class Origin(NamedTuple):
-    """Where a dataset comes from: plain facts, none of which opens anything."""
-
-    config: Any
-    """What `mlstac.load` needs to make it again."""
-    collection: Collection
-    splits: tuple[str, ...]
-    fingerprint: str
-    framework: str
-    device: Any
-    as_dtype: Any
-    decode: bool
-    narrow: bool = False
-
-
-class Dataset:
+class Dataset(Chosen):
     """Samples of a dataset's splits, read when they are asked for.
 
     Made by `mlstac.load`. ``ds[4]`` is one sample, a dict of tensors; ``ds[10:20]``, ``ds[[3, 5, 8]]`` and a mask are
@@ -54,58 +29,6 @@ class Dataset:
     A dataset may be used from several threads, and in processes forked or spawned after it was made: it keeps neither
     connection, thread nor lock across a fork, and pickles as where it is and what was chosen.
     """
-
-    def __init__(self, origin: Origin, *, reader: Reader, fields: Mapping[str, Field]) -> None:
-        self._origin = origin
-        self._reader = reader
-        self._fields = dict(fields)
-        self._all_fields = self._fields
-        self._fingerprint = origin.fingerprint
-        self._rows: Rows | None = None
-        self._steps: tuple[Step, ...] = ()
-        self._scaling = ""
-        self._framework = origin.framework
-        self._device = origin.device
-        self._narrow = origin.narrow
-        self._cached_feed: DatasetFeed | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from mlstac.loading._load import restore
-
-        return restore, (self._origin.config, self._origin.fingerprint, self._steps)
-
-    @property
-    def collection(self) -> Collection:
-        """What the dataset says of itself."""
-        return self._origin.collection
-
-    @property
-    def split(self) -> str:
-        """Names of the splits, joined by ``+``."""
-        return "+".join(self._origin.splits)
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """Description of every tensor that samples have, with the bands and the shape that are chosen."""
-        return {name: field.tensor for name, field in self._fields.items()}
-
-    @property
-    def dtypes(self) -> dict[str, str]:
-        """Dtype of every tensor as handed out, by its safetensors name; encoded fields are ``text`` or ``json``."""
-        return dict(self.feed().output.given)
-
-    @property
-    def fingerprint(self) -> str:
-        """Short hash of the collection's catalogs and of the samples chosen; the same wherever the dataset lies."""
-        return self._fingerprint
-
-    @property
-    def metadata(self) -> Metadata:
-        """The catalog's columns for these samples, read when they are asked for."""
-        return Metadata(self._reader.catalog, self._rows, len(self))
-
-    def __len__(self) -> int:
-        return len(self._reader.catalog) if self._rows is None else len(self._rows)
 
     def __getitem__(self, key: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> dict[str, Any]:
         if is_single(key):
@@ -122,120 +45,6 @@ class Dataset:
             advise_batches(chosen)
         feed = self.feed()
         return Samples(feed.read(chosen), feed.output)
-
-    def select(self, tensors: Sequence[str] | None = None, bands: Sequence[str] | None = None) -> "Dataset":
-        """Some tensors, and some bands of them, in the order given; no others are read.
-
-        Parameters
-        ----------
-        tensors : sequence of str, optional
-            By default all.
-        bands : sequence of str, optional
-            Names, or aliases (``red``, ``B4``) where they are unique. Every tensor gives those that it has; tensors
-            with bands, but none of these, are left out; tensors without bands stay.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such tensor or band; lists those that there are.
-        """
-        fields = self._fields if tensors is None else choose_tensors(self._fields, tensors)
-        if bands is not None:
-            fields = choose_bands(fields, bands, keep=() if tensors is None else tuple(fields))
-        return self._derive(("select", {"tensors": tensors, "bands": bands}), _fields=dict(fields))
-
-    def window(self, y: slice, x: slice, tensor: str | None = None) -> "Dataset":
-        """A window of every tensor with axes y and x; few other bytes are read.
-
-        Parameters
-        ----------
-        y, x : slice
-            Pixels. Negative ones count from the end; a window that leaves the image is refused.
-        tensor : str, optional
-            In whose pixels, where tensors differ in grid; windows of the others are scaled, if they fall on whole
-            pixels.
-
-        Raises
-        ------
-        InvalidArgumentError, NotFoundError
-            If there is no such window.
-        """
-        fields = cut_window(self._fields, y=y, x=x, tensor=tensor)
-        step = {"y": (y.start, y.stop), "x": (x.start, x.stop), "tensor": tensor}
-        return self._derive(("window", step), _fields=fields)
-
-    def subset(self, rows: slice | Sequence[int] | NDArray[Any]) -> "Dataset":
-        """Some samples as a dataset of their own, with the same rules of order, striping and resume.
-
-        Parameters
-        ----------
-        rows : slice, sequence of int, or array of int or bool
-            As an index: ``ds.subset(slice(0, 100))`` has the samples of ``ds[0:100]``.
-        """
-        chosen = rows_of(rows, len(self))
-        picked = chosen if self._rows is None else self._rows[chosen]
-        if isinstance(rows, slice):
-            kept: Any = (rows.start, rows.stop, rows.step)
-        else:
-            kept = chosen.astype("<u8").tobytes()
-        fingerprint = fingerprint_rows(self._origin.fingerprint, picked)
-        return self._derive(("subset", {"rows": kept}), _rows=picked, _fingerprint=fingerprint)
-
-    def scaled(self) -> "Dataset":
-        """Stored values as the quantities they stand for: value * scale + offset, float32.
-
-        Tensors for which the collection gives neither scale nor offset, labels and encoded fields stay as they are.
-        No-data values go through the same arithmetic: mask them by the stored value.
-        """
-        return self._derive(("scaled", {}), _scaling="scaled")
-
-    def normalized(self) -> "Dataset":
-        """Tensors with mean 0 and standard deviation 1 in every band over the train split, float32.
-
-        The statistics are the collection's, of train alone whichever split this is. Labels and encoded fields stay as
-        they are.
-        """
-        derived = self._derive(("normalized", {}), _scaling="normalized")
-        derived.feed()  # missing statistics are an error now, not at the first sample
-        return derived
-
-    def with_framework(self, framework: str, *, device: Any = "cpu", narrow: bool = False) -> "Dataset":
-        """The same samples as tensors of another framework.
-
-        Parameters
-        ----------
-        framework : str
-        device : optional
-            As `mlstac.load` takes it.
-        narrow : bool
-            As `mlstac.load` takes it.
-
-        Raises
-        ------
-        UnknownFrameworkError, MissingFrameworkError, DeviceError, DtypeError
-            As `mlstac.load` does.
-        """
-        derived = self._derive(
-            ("with_framework", {"framework": framework, "device": device, "narrow": narrow}),
-            _framework=framework,
-            _device=device,
-            _narrow=narrow,
-        )
-        derived.feed()
-        return derived
-
-    def statistics(self, tensor: str) -> TensorStatistics:
-        """Statistics of a tensor over the train split, as arrays by band, of the values that this dataset gives.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such tensor, or the collection has no statistics of it.
-        """
-        if tensor not in self._fields:
-            raise NotFoundError(f"the dataset has no tensor {tensor!r}; it has {', '.join(self._fields)}")
-        described = self._fields[tensor].tensor
-        return given_statistics(tensor, described, self._scaling if tensor in self.feed().output.affines else "")
 
     def batches(
         self,
@@ -377,14 +186,6 @@ class Dataset:
             known |= self._reader.catalog.row(number, ["assets"])
         return make_xarray(plain[row], plain._fields, known, scaled=plain.feed().output.affines)
 
-    def stats(self) -> dict[str, Any]:
-        """Bytes, requests and retries of this process for this dataset so far."""
-        return self._reader.stats()
-
-    def close(self) -> None:
-        """Close connections and files; what is read next opens them again."""
-        self._reader.close()
-
     def plot(self, samples: Sequence[int] | int = (0, 1, 2, 3), **options: Any) -> "Figure":
         """Draw samples: true colour of images, classes of labels with their legend.
 
@@ -415,44 +216,6 @@ class Dataset:
     def block_rows(self) -> int:
         """Samples of a block of ``shuffle="block"``."""
         return block_rows(field.view.layout for field in self._all_fields.values())
-
-    def check(self) -> None:
-        """See that the framework, the device and every dtype are there; called at load, before anything is read."""
-        self.feed()
-
-    def repeat(self, verb: str, arguments: dict[str, Any]) -> "Dataset":
-        """Choose again what was chosen of a dataset that was sent here."""
-        if verb == "window":
-            return self.window(slice(*arguments["y"]), slice(*arguments["x"]), arguments["tensor"])
-        if verb == "subset":
-            rows = arguments["rows"]
-            return self.subset(slice(*rows) if isinstance(rows, tuple) else np.frombuffer(rows, "<u8"))
-        chosen: Dataset = getattr(self, verb)(**arguments)
-        return chosen
-
-    def _derive(self, step: Step, **changes: Any) -> "Dataset":
-        derived = Dataset.__new__(Dataset)  # copy.copy would go the way of pickle, and read the collection again
-        derived.__dict__.update(self.__dict__)
-        derived._steps = (*self._steps, step)
-        derived._cached_feed = None
-        for name, value in changes.items():
-            setattr(derived, name, value)
-        return derived
-
-    def feed(self) -> DatasetFeed:
-        """What reads samples and says how tensors are handed out; made once."""
-        if self._cached_feed is None:
-            output = make_output(
-                self.tensors,
-                framework=self._framework,
-                device=self._device,
-                as_dtype=self._origin.as_dtype,
-                affines=affines_of(self.tensors, self._scaling),
-                decode=self._origin.decode,
-                narrow=self._narrow,
-            )
-            self._cached_feed = DatasetFeed(self._reader, self._fields, self._rows, output)
-        return self._cached_feed
 
     def _sample(self, row: int) -> dict[str, Any]:
         feed = self.feed()

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from mlstac.collection import Collection
 from mlstac.errors import ChangedError, CollectionError, InvalidArgumentError, NotFoundError
 from mlstac.loading._catalog import Catalog
-from mlstac.loading._dataset import Dataset, Origin
+from mlstac.loading._chosen import Origin
+from mlstac.loading._dataset import Dataset
 from mlstac.loading._fields import Field
 from mlstac.loading._fingerprint import fingerprint_collection
 from mlstac.loading._layout import layout_of
