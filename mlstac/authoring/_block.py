@@ -79,6 +79,7 @@ class Block:
         self.present = array("b")
         """One a sample of the shard: whether it has this tensor."""
         self.lengths = array("q")
+        self.digests = array("Q")
         self.shapes: list[Shape] = []
         """One a sample that has the tensor."""
         self._measuring = measuring
@@ -96,8 +97,8 @@ class Block:
         """The next sample lacks the tensor."""
         self.present.append(0)
 
-    def append(self, data: NDArray[np.uint8], shape: Shape) -> None:
-        """Copy the next sample's bytes."""
+    def append(self, data: NDArray[np.uint8], shape: Shape, digest: int) -> None:
+        """Copy the next sample's bytes, whose xxh3-64 is known."""
         length = len(data)
         if self._used + length > len(self._buffer):
             self._close_buffer()
@@ -108,6 +109,7 @@ class Block:
         self.nbytes += length
         self.present.append(1)
         self.lengths.append(length)
+        self.digests.append(digest)
         # One tuple for all samples of the same shape: a million of them cost a pointer each.
         if shape != self._shape:
             self._shape = shape

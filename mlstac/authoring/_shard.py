@@ -11,6 +11,7 @@ import numpy as np
 
 from mlstac.authoring._block import Block, Measures, Measuring
 from mlstac.authoring._pool import Pool
+from mlstac.authoring._samples import Prepared
 from mlstac.authoring._shapes import UNSEEN, OpenShape, Unseen, join_shapes
 from mlstac.authoring._target import Target
 from mlstac.authoring._values import Encoded
@@ -83,7 +84,8 @@ class OpenShard:
             name: join_shapes(self._shapes.get(name, UNSEEN), encoded.shape) for name, encoded in tensors.items()
         }
 
-    def add(self, sample_id: str, tensors: Mapping[str, Encoded], row: Any, content: int) -> None:
+    def add(self, prepared: Prepared, row: Any) -> None:
+        tensors = prepared.tensors
         for name, encoded in tensors.items():
             block = self.blocks.get(name)
             if block is None:
@@ -91,7 +93,7 @@ class OpenShard:
                 block = Block(dtype=encoded.dtype, measuring=measuring, submit=self._submit, pool=self._pool)
                 self.blocks[name] = block
                 block.present.frombytes(bytes(len(self)))  # the samples before lack it
-            block.append(encoded.data, encoded.shape)
+            block.append(encoded.data, encoded.shape, prepared.digests[name])
             self.nbytes += len(encoded.data)
             seen = self._shapes.get(name, UNSEEN)
             if seen != encoded.shape:
@@ -99,9 +101,9 @@ class OpenShard:
         for name, block in self.blocks.items():
             if name not in tensors:
                 block.skip()
-        self.ids.append(sample_id)
+        self.ids.append(prepared.id)
         self.rows.append(row)
-        self.contents.append(content)
+        self.contents.append(prepared.content)
 
     def columns(self) -> dict[str, Column]:
         """The tensors as the sample room lays them out."""
@@ -114,6 +116,7 @@ class OpenShard:
                 lengths=np.frombuffer(block.lengths, np.int64),
                 shapes=block.shapes,
                 present=None if present.all() else present,
+                digests=np.frombuffer(block.digests, np.uint64),
             )
         return columns
 
@@ -157,6 +160,7 @@ def write_shard(
         for buffer in plan.buffers:
             hashing.append(hasher.submit(digest.update, buffer.data))
             file.write(buffer)
+        file.sync()  # while the rest is hashed
         for one in hashing:
             one.result()
     return WrittenShard(name, file.size, _MULTIHASH_SHA256 + digest.hexdigest(), plan.addresses)

@@ -21,9 +21,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-# Pixels converted to float64 at a time: they stay in the second-level cache, and a sum of as many squares of 16-bit
-# numbers stays below 2**53, so that float64 holds it exactly.
-_PIXELS = 2**18
+# Values converted to float64 at a time: they stay in the second-level cache. Floats take several steps in Python for
+# each piece, and so larger pieces.
+_INTEGERS = 2**16
+_FLOATS = 2**18
+# Pixels of one dot product: from 10,000 on OpenBLAS spreads it over threads, which costs more than it saves, and many
+# times as much where all processors are at work. A sum of as many squares of 16-bit numbers stays below 2**53, so that
+# float64 holds it exactly.
+_DOT_PIXELS = 2**13
 _LIMB_BITS = 16
 # What 2**18 numbers can grow by when they are added up.
 _SUM_BITS = 18
@@ -192,8 +197,11 @@ def measure(values: NDArray[Any], *, band_axis: int | None = None, nodata: Nodat
 def _measure(values: NDArray[Any], nodata: float | int | None) -> list[Partial]:
     n_bands = values.shape[1]
     tally: _Integers | _Floats
-    tally = _Integers(n_bands, values.dtype, nodata) if values.dtype.kind in "iub" else _Floats(n_bands, nodata)
-    for piece in _pieces(values):
+    if values.dtype.kind in "iub":
+        tally, pieces = _Integers(n_bands, values.dtype, nodata), _short_pieces(values)
+    else:
+        tally, pieces = _Floats(n_bands, nodata), _pieces(values, at_most=_FLOATS, width=_FLOATS // n_bands)
+    for piece in pieces:
         tally.add(piece)
     return tally.partials()
 
@@ -213,18 +221,32 @@ def _by_band(values: NDArray[Any], band_axis: int | None) -> NDArray[Any]:
     return np.ascontiguousarray(split.transpose(1, 0, 2)).reshape(1, values.shape[axis], -1)
 
 
-def _pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _pieces(values: NDArray[Any], *, at_most: int, width: int) -> Iterator[NDArray[Any]]:
+    """Pieces of shape (run, band, pixel), of rows no longer than ``width``."""
     runs, n_bands, pixels = values.shape
     if values.size == 0:
         return
-    width = min(pixels, max(1, _PIXELS // n_bands))
-    step = max(1, _PIXELS // (n_bands * width))
+    width = min(pixels, max(1, width))
+    step = max(1, at_most // (n_bands * width))
     for run in range(0, runs, step):
         for pixel in range(0, pixels, width):
             yield values[run : run + step, :, pixel : pixel + width]
 
 
+def _short_pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Pieces whose rows are short enough for a dot product."""
+    _, n_bands, pixels = values.shape
+    if n_bands == 1 and pixels > _DOT_PIXELS:  # long rows of images: each as many short ones, and what is left of it
+        whole = pixels // _DOT_PIXELS * _DOT_PIXELS
+        for run in values:
+            yield from _pieces(run[:, :whole].reshape(-1, 1, _DOT_PIXELS), at_most=_INTEGERS, width=_DOT_PIXELS)
+            yield from _pieces(run[None, :, whole:], at_most=_INTEGERS, width=_DOT_PIXELS)
+        return
+    yield from _pieces(values, at_most=_INTEGERS, width=min(_DOT_PIXELS, max(64, _INTEGERS // n_bands)))
+
+
 _scratch = threading.local()
+_ONES = np.ones(_DOT_PIXELS)
 
 
 def _as_floats(values: NDArray[Any], *, slot: int = 0) -> NDArray[np.float64]:
@@ -234,7 +256,7 @@ def _as_floats(values: NDArray[Any], *, slot: int = 0) -> NDArray[np.float64]:
     """
     buffers: dict[int, NDArray[np.float64]] = _scratch.__dict__.setdefault("buffers", {})
     if slot not in buffers or buffers[slot].size < values.size:
-        buffers[slot] = np.empty(max(values.size, _PIXELS))
+        buffers[slot] = np.empty(max(values.size, _FLOATS))
     numbers = buffers[slot][: values.size].reshape(values.shape)
     np.copyto(numbers, values)
     return numbers
@@ -244,8 +266,7 @@ class _Integers:
     """Exact sums of integers.
 
     Numbers are cut into limbs of 16 bits, the uppermost signed: every product of two limbs is below 2**32 in size and
-    a piece has at most 2**18 values, so that each dot product in float64 is exact; Python's integers put the limbs
-    together.
+    float64 adds up 2**20 of them exactly; those sums go into Python's integers, which put the limbs together.
     """
 
     def __init__(self, n_bands: int, dtype: np.dtype[Any], nodata: float | int | None) -> None:
@@ -260,10 +281,15 @@ class _Integers:
         self._highest = np.full(n_bands, bounds.min, dtype)
         self._totals = [0] * n_bands
         self._squares = [0] * n_bands
+        self._sums = np.zeros((self._n_limbs, n_bands))
+        self._products = np.zeros((self._n_limbs, self._n_limbs, n_bands))
+        self._waiting = 0
+        """Values a band in the float64 sums."""
 
     def add(self, values: NDArray[Any]) -> None:
         """Take in a piece, shape (run, band, pixel)."""
-        self._size += values.shape[0] * values.shape[2]
+        size = values.shape[0] * values.shape[2]
+        self._size += size
         lowest, highest = values.min(axis=(0, 2)), values.max(axis=(0, 2))
         if self._nodata is not None and int(lowest.min()) <= self._nodata <= int(highest.max()):
             mask = values == values.dtype.type(self._nodata)
@@ -272,16 +298,29 @@ class _Integers:
             highest = np.where(mask, values.dtype.type(self._bounds.min), values).max(axis=(0, 2))
         np.minimum(self._lowest, lowest, out=self._lowest)
         np.maximum(self._highest, highest, out=self._highest)
+        if self._waiting + size > 2**20:
+            self._carry()
+        self._waiting += size
         limbs = [self._limb(values, at) for at in range(self._n_limbs)]
         for i, first in enumerate(limbs):
-            _add_exact(self._totals, first.sum(axis=(0, 2)), shift=_LIMB_BITS * i)
+            self._sums[i] += np.vecdot(first, _ONES[: first.shape[2]]).sum(axis=0)
             for j, second in enumerate(limbs[i:], start=i):
-                products = np.vecdot(first, second).sum(axis=0)
-                _add_exact(self._squares, products, shift=_LIMB_BITS * (i + j) + (i != j))
+                self._products[i, j] += np.vecdot(first, second).sum(axis=0)
 
     def partials(self) -> list[Partial]:
         """One a band."""
+        self._carry()
         return [self._partial(band) for band in range(len(self._totals))]
+
+    def _carry(self) -> None:
+        """Move the float64 sums into Python's integers."""
+        for i in range(self._n_limbs):
+            _add_shifted(self._totals, self._sums[i], shift=_LIMB_BITS * i)
+            for j in range(i, self._n_limbs):
+                _add_shifted(self._squares, self._products[i, j], shift=_LIMB_BITS * (i + j) + (i != j))
+        self._sums[:] = 0
+        self._products[:] = 0
+        self._waiting = 0
 
     def _limb(self, values: NDArray[Any], at: int) -> NDArray[np.float64]:
         part = values >> values.dtype.type(_LIMB_BITS * at) if at else values
@@ -304,7 +343,7 @@ class _Integers:
         )
 
 
-def _add_exact(sums: list[int], more: NDArray[np.float64], *, shift: int) -> None:
+def _add_shifted(sums: list[int], more: NDArray[np.float64], *, shift: int) -> None:
     for band, exact in enumerate(more.tolist()):
         sums[band] += int(exact) << shift
 

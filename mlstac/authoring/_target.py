@@ -156,6 +156,11 @@ class NewFile:
             while rest:  # the system may take fewer bytes than it is given (2 GiB at most on Linux)
                 rest = rest[os.write(self._descriptor, rest) :]
 
+    def sync(self) -> None:
+        """Flush to the disk what is written so far: what is left for the end is then quick."""
+        with named_errors("writing", self._path):
+            os.fsync(self._descriptor)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             self._discard()

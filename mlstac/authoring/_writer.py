@@ -316,7 +316,7 @@ class Writer:
         with self._whole():
             self._ids.add(prepared.id)
             self._properties.note(kinds)
-            self._open[split].add(prepared.id, prepared.tensors, row, prepared.content)
+            self._open[split].add(prepared, row)
             self._counts[split] = position + 1
         self._progress.add(split)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from mlstac.errors import InvalidArgumentError
 
@@ -45,9 +46,16 @@ def check_name(name: str) -> str:
         If it is empty, too long, starts with a dot, ends in ``.splits`` or ``.rows``, or holds a slash or a control
         character.
     """
-    what = f"tensor name {_short(name)}"
     if not isinstance(name, str):
-        raise InvalidArgumentError(f"{what} is not text; name the tensor with a str such as 'input'")
+        raise InvalidArgumentError(
+            f"tensor name {_short(name)} is not text; name the tensor with a str such as 'input'"
+        )
+    return _checked_name(name)
+
+
+@lru_cache(maxsize=1024)  # the same few names come with every sample
+def _checked_name(name: str) -> str:
+    what = f"tensor name {_short(name)}"
     _check_text(name, what)
     if "/" in name:
         raise InvalidArgumentError(f"{what} holds a slash, which divides id and tensor in a shard; write '_' for '/'")
@@ -74,9 +82,14 @@ def check_split_name(name: str) -> str:
     InvalidArgumentError
         If it could leave the dataset's folder, is no portable folder name, or is a word with another meaning.
     """
-    what = f"split name {_short(name)}"
     if not isinstance(name, str):
-        raise InvalidArgumentError(f"{what} is not text; name the split with a str such as 'train'")
+        raise InvalidArgumentError(f"split name {_short(name)} is not text; name the split with a str such as 'train'")
+    return _checked_split_name(name)
+
+
+@lru_cache(maxsize=1024)
+def _checked_split_name(name: str) -> str:
+    what = f"split name {_short(name)}"
     _check_text(name, what)
     if not _SPLIT.fullmatch(name) or ".." in name or name.endswith("."):
         raise InvalidArgumentError(

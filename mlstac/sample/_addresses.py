@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
-from mlstac.sample._checksum import checksum_blocks, checksum_rows
+from mlstac.sample._checksum import checksum, checksum_blocks, checksum_rows
 from mlstac.sample._columns import Bytes, Column, slice_samples
 
 __all__ = ["Addresses", "address_samples", "address_stacked"]
@@ -51,8 +50,11 @@ def address_samples(
     shapes: Sequence[tuple[int, ...]] | None,
 ) -> Addresses:
     """Addresses with a checksum of each sample's own bytes."""
-    digest = xxhash.xxh3_64_intdigest
-    sums = np.fromiter((digest(data.data) & 0xFFFFFFFF for data in slice_samples(column)), np.uint32, count=len(rows))
+    if column.digests is not None:
+        sums = (column.digests & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    else:
+        found = (checksum(data.data) for data in slice_samples(column))
+        sums = np.fromiter(found, np.uint32, count=len(rows))
     return _spread(column, starts=starts, sums=sums, rows=rows, n=n, shapes=shapes)
 
 

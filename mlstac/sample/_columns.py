@@ -44,6 +44,8 @@ class Column:
     """Shape of each sample that has it; m of them."""
     present: NDArray[np.bool_] | None = None
     """Whether each sample has it, shape (n,); None where all have."""
+    digests: NDArray[np.uint64] | None = None
+    """xxh3-64 of each sample's bytes, shape (m,), where the caller has taken it already."""
 
     def rows(self) -> NDArray[np.int64]:
         """Positions in the shard of the samples that have the tensor, shape (m,)."""
@@ -60,6 +62,8 @@ class Column:
         """Raise InvalidArgumentError where the parts do not fit together."""
         m = n if self.present is None else int(np.count_nonzero(self.present))
         counts = {"lengths": len(self.lengths), "shapes": len(self.shapes)}
+        if self.digests is not None:
+            counts["digests"] = len(self.digests)
         for what, count in counts.items():
             if count != m:
                 raise InvalidArgumentError(f"tensor {name!r}: {count} {what} for {m} samples that have it")

@@ -45,7 +45,7 @@ def check_id(value: Any) -> str:
             f"id {value[:40] + '…'!r} has {len(value):,} characters; at most {MAX_ID_CHARS} are allowed"
         )
     # Cc: control characters, Cs: half of a surrogate pair, which UTF-8 cannot hold
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
+    if not value.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
         raise InvalidSampleError(f"id {value!r} holds a control character; use printable ones")
     return value
 
