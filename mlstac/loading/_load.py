@@ -68,7 +68,8 @@ def load(
     Parameters
     ----------
     source : str, path, Collection or dict
-        Path or URL of a dataset's folder or of its collection.json (local, http(s), or any that fsspec opens), or a
+        Path or URL of a dataset's folder or of its collection.json (local, http(s), or any that fsspec opens); a
+        dataset of the Hugging Face Hub (``hf://datasets/org/name[@rev]``, ``org/name``, or any URL of its pages); or a
         collection already read.
     split : str or sequence of str
         ``"train"``, ``"val"``, ``"train+test"``, a list, or ``"all"``.
@@ -84,7 +85,7 @@ def load(
         Headers and passwords go to the host of the collection alone. They are pickled with the dataset, for worker
         processes.
     revision : str, optional
-        Version of a Hub repository.
+        Branch, tag or commit of a Hub repository; ``main`` by default. All is read from the commit that it names now.
     data_dir : path, optional
         Where ``stream=False`` puts the files; by default a folder under the user's cache.
     cache_dir : path, optional
@@ -118,12 +119,10 @@ def load(
         If tensors cannot be made as asked.
     """
     source = _with_old_names(source, old_names)
-    if revision is not None:
-        raise InvalidArgumentError("revision= is for Hugging Face repositories, which this version does not read")
     options = storage_options if storage_options is None or callable(storage_options) else dict(storage_options)
     cache = None if cache_dir is None else (str(cache_dir), cache_size)
     fetcher = _fetcher(options, cache)
-    place = _find(source, fetcher)
+    place = _find(source, fetcher, revision)
     for tensor in as_dtype if isinstance(as_dtype, Mapping) else ():
         if tensor not in place.collection.tensors:
             known = ", ".join(place.collection.tensors)
@@ -150,7 +149,7 @@ def load(
     return _make(config, place, fetcher)
 
 
-def open_collection(source: Any, *, storage_options: StorageOptions = None) -> Collection:
+def open_collection(source: Any, *, storage_options: StorageOptions = None, revision: str | None = None) -> Collection:
     """Read what a dataset says of itself, without its samples.
 
     Parameters
@@ -159,6 +158,8 @@ def open_collection(source: Any, *, storage_options: StorageOptions = None) -> C
         As `mlstac.load` takes it.
     storage_options : mapping or callable, optional
         For the store.
+    revision : str, optional
+        Branch, tag or commit of a Hub repository.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def open_collection(source: Any, *, storage_options: StorageOptions = None) -> C
         As `mlstac.load` does.
     """
     with Fetcher(storage_options=storage_options) as fetcher:
-        return find_collection(source, fetcher=fetcher).collection
+        return find_collection(source, fetcher=fetcher, revision=revision).collection
 
 
 def restore(config: Config, fingerprint: str, steps: Sequence[tuple[str, dict[str, Any]]]) -> Dataset:
@@ -218,9 +219,9 @@ def _make(config: Config, place: Place, fetcher: Fetcher) -> Dataset:
     return dataset
 
 
-def _find(source: Any, fetcher: Fetcher) -> Place:
+def _find(source: Any, fetcher: Fetcher, revision: str | None = None) -> Place:
     """Find a collection; credentials are for its host from then on, not for those that it names."""
-    place = find_collection(source, fetcher=fetcher)
+    place = find_collection(source, fetcher=fetcher, revision=revision)
     if is_remote(place.url):
         fetcher.bind(place.url)
     return place

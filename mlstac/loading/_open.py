@@ -93,6 +93,8 @@ def _opener(url: str, asset: Asset, fetcher: Fetcher) -> Opener:
             if not path.is_file():
                 raise MissingFileError(f"catalog {path} is not there; the collection names it: fetch the dataset again")
             size = path.stat().st_size
+            if asset.size not in (None, size):
+                read_bytes(path, limit_bytes=_LIMIT_BYTES)  # says so if it is a Git LFS pointer
             source: Any = str(path)
         elif asset.size is not None and asset.size > WHOLE_BYTES:
             size = asset.size

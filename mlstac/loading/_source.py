@@ -1,22 +1,22 @@
 """What a user may mean by ``source``: a path, a URL, or a collection already at hand."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from mlstac.collection import Collection
-from mlstac.errors import CollectionError, InvalidArgumentError, MissingFileError
-from mlstac.storage import Fetcher, is_remote, local_path, parent, read_bytes, redact
+from mlstac.errors import CollectionError, InvalidArgumentError, MissingFileError, StorageError
+from mlstac.storage import Fetcher, HubPlace, is_remote, local_path, parent, parse_hub, read_bytes, redact
 
 NAME = "collection.json"
 
 _LIMIT_BYTES = 256 * 1024 * 1024  # of a collection.json: no honest one is near it
 _RASTERS = (".tif", ".tiff", ".jp2", ".nc", ".png", ".jpg", ".zarr")
-_HUB = re.compile(r"^hf://|^https?://(www\.)?huggingface\.co/(datasets|spaces)?", re.IGNORECASE)
-_REPOSITORY = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Place(NamedTuple):
@@ -39,7 +39,7 @@ class Given(NamedTuple):
     document: dict[str, Any]
 
 
-def find_collection(source: Any, *, fetcher: Fetcher) -> Place:
+def find_collection(source: Any, *, fetcher: Fetcher, revision: str | None = None) -> Place:
     """Read the collection that a source means.
 
     Parameters
@@ -48,6 +48,8 @@ def find_collection(source: Any, *, fetcher: Fetcher) -> Place:
         A folder, a collection.json, or a collection already read.
     fetcher : Fetcher
         Connections to the store.
+    revision : str, optional
+        Branch, tag or commit of a repository of the Hugging Face Hub.
 
     Raises
     ------
@@ -58,6 +60,15 @@ def find_collection(source: Any, *, fetcher: Fetcher) -> Place:
     InvalidArgumentError
         If it cannot be a source.
     """
+    text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    hub = None if _is_here(text) else parse_hub(text, endpoint=fetcher.endpoint)
+    if hub is not None:
+        return _find_on_hub(hub, text, fetcher=fetcher, revision=revision)
+    if revision is not None:
+        raise InvalidArgumentError(
+            f"revision={revision!r} is for repositories of the Hugging Face Hub (hf://datasets/org/name), and this "
+            f"source is none: leave it out"
+        )
     if isinstance(source, Given):
         return Place(Collection.from_dict(source.document, href=source.url), source.url)
     if isinstance(source, Collection):
@@ -71,6 +82,35 @@ def find_collection(source: Any, *, fetcher: Fetcher) -> Place:
         )
     url = collection_url(os.fspath(source))
     data = read_bytes(url, fetcher=fetcher, limit_bytes=_LIMIT_BYTES)
+    return Place(Collection.from_json(data, href=url), url)
+
+
+def _is_here(text: str) -> bool:
+    """Tell whether a path is of this machine: it wins over a repository of the same name."""
+    return bool(text) and not is_remote(text) and os.path.exists(local_path(text))
+
+
+def _find_on_hub(hub: HubPlace, source: str, *, fetcher: Fetcher, revision: str | None) -> Place:
+    """Read a collection of the Hub as it is at this moment: what is read later is of the same commit."""
+    if revision is not None and hub.revision not in (None, revision):
+        raise InvalidArgumentError(
+            f"{redact(source)} names the revision {hub.revision!r}, and revision={revision!r} is given too; give one"
+        )
+    name = hub.path if hub.path.endswith(".json") else f"{hub.path}/{NAME}".lstrip("/")
+    _refuse_old(name)
+    commit = revision or hub.revision or "main"
+    try:
+        if not _COMMIT.fullmatch(commit):
+            said = json.loads(read_bytes(f"{hub.api}/revision/{quote(commit, safe='')}", fetcher=fetcher))
+            commit = str(said["sha"])
+        url = hub.file(name, revision=commit)
+        data = read_bytes(url, fetcher=fetcher, limit_bytes=_LIMIT_BYTES)
+    except StorageError as error:
+        if "://" in source:
+            raise
+        raise type(error)(f"{source!r} is no path on this machine; as a dataset of the Hub: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{hub.api}: the answer is not that of a Hugging Face Hub; check HF_ENDPOINT") from error
     return Place(Collection.from_json(data, href=url), url)
 
 
@@ -90,11 +130,6 @@ def collection_url(source: str) -> str:
         path = Path(local_path(source))
         if path.exists():
             return _local_collection(path)
-    if _HUB.match(source) or (_REPOSITORY.match(source) and not is_remote(source)):
-        raise InvalidArgumentError(
-            f"{source!r} is no path on this machine, and Hugging Face repositories are not read by this version; "
-            "download the dataset and give its folder"
-        )
     if not is_remote(source):
         raise MissingFileError(f"nothing is at {source!r}; give the folder of a dataset, its {NAME}, or a URL")
     if source.lower().startswith(("http://", "https://")):

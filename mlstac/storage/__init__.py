@@ -4,6 +4,7 @@ from mlstac.storage._cache import Cache
 from mlstac.storage._download import Download, download
 from mlstac.storage._fetcher import Fetcher
 from mlstac.storage._files import MappedFile, file_size, map_file, read_bytes
+from mlstac.storage._hub import HubPlace, find_token, hub_endpoint, parse_hub
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read
 from mlstac.storage._retry import Retry
@@ -15,6 +16,7 @@ __all__ = [
     "Cache",
     "Download",
     "Fetcher",
+    "HubPlace",
     "MappedFile",
     "Read",
     "Retry",
@@ -22,6 +24,8 @@ __all__ = [
     "StorageOptions",
     "download",
     "file_size",
+    "find_token",
+    "hub_endpoint",
     "is_http",
     "is_remote",
     "join",
@@ -29,6 +33,7 @@ __all__ = [
     "map_file",
     "open_server",
     "parent",
+    "parse_hub",
     "parse_size",
     "read_bytes",
     "redact",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mlstac.errors import AccessError, ChangedError, MissingFileError, RangeError, ShardError, StorageError
+from mlstac.storage._hub import page_of
 from mlstac.storage._retry import TransientError, parse_retry_after
 from mlstac.storage._urls import redact
 
@@ -180,7 +181,11 @@ _REASONS = {
 
 
 def _access_mend(head: Head, url: str) -> str:
-    if "x-error-code" in head.headers or "huggingface.co/" in url:
-        page = re.sub(r"/(resolve|raw|blob|tree)/.*", "", redact(url))
-        return f"accept the terms, if any, at {page} and log in with `hf auth login`, or set HF_TOKEN"
-    return "give storage_options={'headers': {'Authorization': 'Bearer …'}}, or a signed URL that has not expired"
+    page = page_of(url)
+    if page is None and "x-error-code" not in head.headers:
+        return "give storage_options={'headers': {'Authorization': 'Bearer …'}}, or a signed URL that has not expired"
+    page = page or redact(url)
+    code = head.headers.get("x-error-code", "")
+    mend = f"accept the terms, if any, at {page} and log in with `hf auth login`, or set HF_TOKEN"
+    # the Hub says so of a private repository too, to whoever may not see it
+    return f"there is no such dataset, or it is private: {mend}" if code == "RepoNotFound" else mend

@@ -8,15 +8,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from mlstac.errors import ChangedError, InvalidArgumentError
+from mlstac.errors import ChangedError, InvalidArgumentError, MlstacError, ShardError
 from mlstac.storage._answers import Version
 from mlstac.storage._cache import Cache
 from mlstac.storage._loop import DaemonWorker, LoopThread, closed_error
 from mlstac.storage._objects import ObjectSource
 from mlstac.storage._options import HttpOptions, StorageOptions, split_login
 from mlstac.storage._pace import Pace
+from mlstac.storage._pointer import POINTER_BYTES, is_pointer, pointer_error
 from mlstac.storage._reads import Read, Scatter, check_read
-from mlstac.storage._retry import Clock, Retry
+from mlstac.storage._retry import Clock, Retry, TransientError
 from mlstac.storage._schedule import Job, Schedule
 from mlstac.storage._sizes import parse_size
 from mlstac.storage._urls import is_http, redact
@@ -86,6 +87,17 @@ class _Engine:
             if self.cache is not None:
                 self.cache.forget(read.url, read.size)
             raise
+        except ShardError:
+            if await self._is_pointer(read.url):
+                raise pointer_error(read.url) from None
+            raise
+
+    async def _is_pointer(self, url: str) -> bool:
+        """Look, once a file has shown to be another than it should, whether it is a Git LFS pointer."""
+        try:
+            return is_pointer(await self.source(url).read_all(url, limit_bytes=POINTER_BYTES))
+        except (MlstacError, TransientError):
+            return False
 
     async def _keep(self, read: Read) -> None:
         if self.cache is not None:
@@ -160,7 +172,8 @@ class Fetcher:
     storage_options : mapping or callable, optional
         As fsspec takes them; or a callable that returns them, asked again once access is refused. For http(s):
         ``headers`` (a mapping, or a callable that returns one and is asked again on 401 and 403), ``auth``, ``ssl``,
-        ``proxy``, ``proxy_auth``, ``trust_env``, ``client_kwargs``, ``get_client``.
+        ``proxy``, ``proxy_auth``, ``trust_env``, ``client_kwargs``, ``get_client``; for the Hugging Face Hub ``token``
+        and ``endpoint``.
     max_in_flight_bytes : int or str
         Bound of the bytes of reads under way, first come, first served. A read larger than that goes alone.
     retry : Retry
@@ -279,12 +292,22 @@ class Fetcher:
     def read_bytes(self, url: str, *, limit_bytes: int = SMALL_FILE_BYTES) -> bytes:
         """Return a whole file, of a server that need not know ranges; see `mlstac.storage.read_bytes`."""
         engine = self._living()
-        return bytes(engine.small(url, lambda: engine.source(url).read_all(url, limit_bytes=limit_bytes)))
+        data = bytes(engine.small(url, lambda: engine.source(url).read_all(url, limit_bytes=limit_bytes)))
+        if is_pointer(data):
+            raise pointer_error(url)
+        return data
 
     def file_size(self, url: str) -> int:
         """Return a file's size in bytes; see `mlstac.storage.file_size`."""
         engine = self._living()
         return int(engine.small(url, lambda: engine.source(url).size(url)))
+
+    @property
+    def endpoint(self) -> str | None:
+        """The Hub that ``storage_options`` name, if they do."""
+        options = self._config.storage_options
+        found = None if callable(options) else options.get("endpoint")
+        return None if found is None else str(found)
 
     def bind(self, url: str) -> None:
         """Keep headers and passwords of `storage_options` for the host (scheme, host, port) of a URL.

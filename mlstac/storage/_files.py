@@ -9,6 +9,7 @@ from mlstac.errors import AccessError, ChangedError, FormatError, MissingFileErr
 from mlstac.storage._fetcher import SMALL_FILE_BYTES, Fetcher
 from mlstac.storage._maps import map_handle
 from mlstac.storage._options import StorageOptions
+from mlstac.storage._pointer import POINTER_BYTES, is_pointer, pointer_error
 from mlstac.storage._urls import is_remote, local_path
 
 
@@ -52,9 +53,12 @@ def read_bytes(
         )
     try:
         with open(path, "rb") as file:
-            return file.read(limit_bytes)
+            data = file.read(limit_bytes)
     except OSError as error:
         raise _named(error, path) from error
+    if is_pointer(data):
+        raise pointer_error(path)
+    return data
 
 
 def file_size(
@@ -94,6 +98,8 @@ def map_file(path: str | os.PathLike[str], *, size: int | None = None) -> NDArra
     path = local_path(path)
     found = _local_size(path)
     if size is not None and found != size:
+        if found <= POINTER_BYTES:
+            read_bytes(path)  # says so if it is a Git LFS pointer
         raise ShardError(
             f"{path} holds {found} bytes, and the catalog says {size}: it was cut short or replaced; copy or download "
             f"it again"

@@ -54,6 +54,12 @@ class HttpOptions:
     get_client: Callable[..., Awaitable[Any]] | None = None
     """Makes the session instead, as fsspec has it."""
 
+    token: str | bool | None = None
+    """For the Hugging Face Hub: a token; False for none. By default that of whoever is logged in on this machine."""
+
+    endpoint: str | None = None
+    """Another Hub than huggingface.co; by default ``HF_ENDPOINT``."""
+
     @classmethod
     def from_storage_options(cls, options: Mapping[str, Any] | None) -> "HttpOptions":
         """Read fsspec's options of http.
@@ -142,6 +148,8 @@ class HttpOptions:
         headers = {str(name): str(value) for name, value in given.items()}
         if self.auth is not None and not any(name.lower() == "authorization" for name in headers):
             headers["Authorization"] = basic(*self.auth)
+        if isinstance(self.token, str) and not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = f"Bearer {self.token}"
         for name, value in headers.items():
             if any(character in name + value for character in "\r\n\0"):
                 raise InvalidArgumentError(f"header {name!r} of storage_options has a line break in it")

@@ -7,17 +7,21 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from mlstac.errors import AccessError, FormatError, RangeError, StorageError
 from mlstac.storage._answers import Head, Version, check_range, failure_of, unsatisfied_size, version_of
+from mlstac.storage._budget import budget_of
 from mlstac.storage._connection import Accept, Sink, UnsupportedAnswerError
+from mlstac.storage._hub import find_token, hub_endpoint, is_hub_file
 from mlstac.storage._options import HttpOptions, split_login
 from mlstac.storage._reads import Gather, Read, Scatter
 from mlstac.storage._retry import Clock, TransientError
 from mlstac.storage._session import SessionEngine
+from mlstac.storage._signed import life_of
 from mlstac.storage._urls import redact
 from mlstac.storage._wire import WireEngine
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
-# A signed URL that a redirect led to is good for an hour as a rule; asking anew now and then costs one request.
+_HUB = "https://huggingface.co:443"
+# For a URL that a redirect led to and that does not say how long it is good for: asking anew costs one request.
 _REDIRECT_LIFE_S = 300.0
 
 
@@ -58,6 +62,9 @@ class WebSource:
         self._plain_origins: dict[str, bool] = {}
         self._versions = versions
         self._moved: dict[str, tuple[str, float]] = {}
+        self._asking: dict[str, asyncio.Event] = {}
+        self._unmoved: set[str] = set()
+        self._token: str | None = None
         self._headers: dict[str, str] | None = None
         self._headers_age = 0
         self._refreshing = asyncio.Lock()
@@ -153,55 +160,109 @@ class WebSource:
 
     async def _ask(self, url: str, headers: dict[str, str], accept: Accept) -> Head:
         """Ask for a URL, following redirects; with fresh credentials once if they are refused."""
-        moved, expires = self._moved.get(url, ("", 0.0))
-        if moved and self._clock.now() < expires:
+        tried: set[str] = set()
+        while True:
+            moved, turn = await self._whereabouts(url)
+            if moved is None or moved in tried:
+                break
+            tried.add(moved)
             try:
                 head = await self._follow(url, moved, headers, accept)
-            except TransientError:
-                self._moved.pop(url, None)  # the place may be gone for good: the next try asks where the file is now
+            except TransientError as error:
+                # the place may be gone for good: the next try asks where the file is now; the Hub counts such asking
+                if error.unreachable or not is_hub_file(url):
+                    self._forget_place(url, moved)
                 raise
             if head.status < 400 or head.status in (408, 416, 425, 429) or head.status >= 500:
                 return head
             # the URL that the server had sent us to may have expired: ask where it is now
-        self._moved.pop(url, None)
-        if self._headers is None:
-            await self._refresh(self._headers_age)
-        age = self._headers_age
-        head = await self._follow(url, url, headers, accept)
-        if head.status in (400, 401, 403) and callable(self._options.headers):
-            await self._refresh(age)
-            self._moved.pop(url, None)
+            self._forget_place(url, moved)
+        try:
+            if self._headers is None:
+                await self._refresh(self._headers_age)
+            age = self._headers_age
             head = await self._follow(url, url, headers, accept)
-        return head
+            if head.status in (400, 401, 403) and callable(self._options.headers):
+                await self._refresh(age)
+                head = await self._follow(url, url, headers, accept)
+            return head
+        finally:
+            self._end_turn(url, turn)
+
+    async def _whereabouts(self, url: str) -> tuple[str | None, asyncio.Event | None]:
+        """Return where a file was found before, if that still holds; else whether it is this request's turn to ask.
+
+        Of many requests for one file of a Hub, the first asks where it is, and the others wait for the answer.
+        """
+        while (asking := self._asking.get(url)) is not None:
+            await asking.wait()
+        moved, expires = self._moved.get(url, ("", 0.0))
+        if moved and self._clock.now() < expires:
+            return moved, None
+        if not is_hub_file(url) or url in self._unmoved:
+            return None, None
+        turn = self._asking[url] = asyncio.Event()
+        return None, turn
+
+    def _end_turn(self, url: str, turn: asyncio.Event | None) -> None:
+        if turn is not None and self._asking.get(url) is turn:
+            del self._asking[url]
+            turn.set()
+
+    def _note_place(self, url: str, target: str, life_s: float) -> None:
+        """Remember where a file was found, and let those ask who wait for it."""
+        if target != encode(split_login(url)[0]):
+            self._moved[url] = (target, self._clock.now() + life_s)
+        else:
+            self._moved.pop(url, None)
+            if is_hub_file(url):
+                self._unmoved.add(url)
+        if (turn := self._asking.get(url)) is not None:
+            self._end_turn(url, turn)
+
+    def _forget_place(self, url: str, moved: str) -> None:
+        if self._moved.get(url, ("", 0.0))[0] == moved:  # else another request has asked already
+            del self._moved[url]
 
     async def _refresh(self, age: int) -> None:
         """Ask for fresh headers, once for all the requests that were refused with the old ones."""
         async with self._refreshing:
             if self._headers_age == age or self._headers is None:
                 self._headers = await self._options.current_headers()
+                self._token = None if self._options.token is False else find_token()
                 self._headers_age += 1
 
     async def _follow(self, url: str, target: str, headers: dict[str, str], accept: Accept) -> Head:
         bare, login = split_login(url)
         origin = origin_of(bare)
+        asking = target == url
         target, _ = split_login(target)
         target = encode(target)
         if self._headers is None:
             await self._refresh(self._headers_age)
         # a dataset may name files on hosts that its reader allowed, and did not give a key to
         own = dict(self._headers or {}) if self._home() in (None, origin) else {}
-        if login is not None and not any(name.lower() == "authorization" for name in own):
-            own["Authorization"] = login
+        if not any(name.lower() == "authorization" for name in own):
+            if login is not None:
+                own["Authorization"] = login
+            elif self._token is not None and self._home() in (None, origin) and self._is_hub(origin):
+                own["Authorization"] = f"Bearer {self._token}"
+        life_s = _REDIRECT_LIFE_S
+
+        def found(head: Head) -> Sink | None:
+            if asking and head.status in (200, 206):
+                self._note_place(url, target, life_s)
+            return accept(head)
+
         for _ in range(_MOST_REDIRECTS + 1):
             # what the caller gave is for the host that the caller named
             sent = {"Accept": "*/*", "User-Agent": "mlstac"} | (own if origin_of(target) == origin else {})
-            head = await self._get(target, sent | {"Accept-Encoding": "identity"} | headers, accept)
+            head = await self._get(target, sent | {"Accept-Encoding": "identity"} | headers, found)
             location = head.headers.get("location")
             if head.status not in _REDIRECTS or not location:
                 return head
             target = self._next(url, target, location)
-            self._moved[url] = (target, self._clock.now() + _REDIRECT_LIFE_S)
-        self._moved.pop(url, None)
+            life_s = life_of(target, headers=head.headers, wall=self._clock.wall(), unknown_s=_REDIRECT_LIFE_S)
         raise StorageError(f"{redact(url)}: more than {_MOST_REDIRECTS} redirects; check the URL")
 
     def _next(self, url: str, target: str, location: str) -> str:
@@ -214,8 +275,15 @@ class WebSource:
             )
         return split_login(found)[0]
 
+    def _is_hub(self, origin: str) -> bool:
+        """Tell whether a host is the Hub, to which the token of whoever is logged in may go."""
+        return origin in (origin_of(self._options.endpoint or hub_endpoint()), _HUB)
+
     async def _get(self, url: str, headers: dict[str, str], accept: Accept) -> Head:
         origin = origin_of(url)
+        budget = budget_of(origin) if is_hub_file(url) else None
+        if budget is not None:
+            await budget.take(origin, self._clock)
         self.requests += 1
         try:
             head = await self._exchange(url, origin, headers, accept)
@@ -223,6 +291,10 @@ class WebSource:
             error.stranger = error.unreachable and origin not in self._reached
             raise
         self._reached.add(origin)
+        if budget is not None:
+            spent = budget.note(head.status, head.headers, now=self._clock.now(), wall=self._clock.wall())
+            if spent:  # the wait is the budget's, however long; it is no failure of this file
+                raise TransientError("the server answered 429 (too many requests)", throttled=True)
         return head
 
     async def _exchange(self, url: str, origin: str, headers: dict[str, str], accept: Accept) -> Head:

@@ -225,12 +225,6 @@ def test_folders_that_are_no_datasets_say_what_they_are(tmp_path, tiny):
         mlstac.load(tiny.parent)
 
 
-@pytest.mark.parametrize("source", ["hf://datasets/me/flood", "me/flood", "https://huggingface.co/datasets/me/flood"])
-def test_names_of_the_hub_are_refused_by_name(source):
-    with pytest.raises(ValueError, match="Hugging Face"):
-        mlstac.load(source)
-
-
 @pytest.mark.parametrize(
     ("text", "error"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 from mlstac.storage import Server, open_server
 from tests.servers.fault import FaultServer
+from tests.servers.hub import Hub
 
 
 @pytest.fixture
@@ -63,3 +64,14 @@ def put_s3(moto_s3: dict[str, Any]) -> Callable[[Path | bytes, str], str]:
         return f"s3://bucket/{key}"
 
     return put
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A stand-in of the Hugging Face Hub, which ``hf://`` means while the test runs; nobody is logged in."""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    with Hub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
