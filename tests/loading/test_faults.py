@@ -1,6 +1,7 @@
 """Epochs over a network that fails, from `mlstac.load` on: survived with every byte right, or refused by name."""
 
 import contextlib
+import json
 import multiprocessing
 import os
 import shutil
@@ -341,8 +342,11 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_where_it_was(chips, fault_s
     assert "never awaited" not in said
     assert "destroyed" not in said
     second = subprocess.run([*command, state], capture_output=True, text=True, timeout=100, check=True, cwd=repository)
-    lines = [*seen, *more, *second.stdout.splitlines()]
-    assert sorted(int(number) for line in lines for number in line.split()) == list(range(COUNT))
+    printed = [int(number) for line in [*seen, *more] for number in line.split()]
+    rest = [int(number) for line in second.stdout.splitlines() for number in line.split()]
+    in_hand = json.loads(state)["consumed"] - len(printed)
+    assert in_hand in (0, 2)  # the interrupt may fall between a batch and its printing
+    assert len(set(printed + rest)) == len(printed + rest) == COUNT - in_hand
     assert second.stderr == ""
 
 
@@ -364,9 +368,13 @@ def test_an_interrupt_while_a_server_stalls_is_heeded(chips, fault_server):
     for read in (lambda: next(iter(ds.batches(4))), lambda: ds[9], lambda: ds[[3, 20]]):
         before = server.count
         thread = threading.Thread(target=press)
-        thread.start()
-        with pytest.raises(KeyboardInterrupt):
+
+        def start_and_read(read=read, thread=thread):
+            thread.start()  # not before: a request given up in the round before may be counted only now
             read()
+
+        with pytest.raises(KeyboardInterrupt):
+            start_and_read()
         thread.join()
     server.heal()
     assert ds[9]["number"] == 9

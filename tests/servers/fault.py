@@ -160,13 +160,16 @@ class FaultServer:
             server = self._loop.run_until_complete(self.listen())
             ready.set()
             self._loop.run_forever()
-            server.close()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            # asyncio leaves a connection open for ever if its server is closed between accept and transport: accept no
+            # more, and close the server last
+            for listening in server.sockets:
+                self._loop.remove_reader(listening.fileno())
             # those just accepted are made known by tasks some steps later, and each closes a step after it is told
             while self._transports or asyncio.all_tasks(self._loop):
                 for transport in list(self._transports):
                     transport.abort()
                 self._loop.run_until_complete(asyncio.sleep(0))
+            server.close()
             self._loop.run_until_complete(server.wait_closed())
             self._loop.close()
 
@@ -335,8 +338,8 @@ class _Connection(asyncio.Protocol):
             body = body[:0]
         if kind in ("reset", "cut", "stall") and fault is not None:
             self.send_head(status, headers)
+            server.bytes_sent += min(fault.after, len(body))  # before the client has them, who may then look here
             self.transport.write(body[: fault.after])
-            server.bytes_sent += min(fault.after, len(body))
             if kind == "cut":
                 self.transport.close()
             elif kind == "reset":
