@@ -22,6 +22,9 @@ _LONGEST_HEAD_BYTES = 65_536
 _FIRST_BYTES = 2_048
 # Receives made at once after the headers, before the other connections have their turn.
 _PULLS = 4
+# A body that comes slower than this is broken off: a server that drips a byte now and then would hold a read for ever.
+# Far below what any link gives each of its connections.
+SLOWEST_BYTES_PER_S = 64
 # A refused body shorter than this is read to its end, so that the connection can be used again.
 _DRAIN_BYTES = 65_536
 
@@ -72,6 +75,8 @@ class Connection(asyncio.BufferedProtocol):
         self._handle = -1
         self._window_direct = False
         self._last_byte_at = 0.0
+        self._watched_at = 0.0
+        self._watched_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._stall_s = 0.0
         self.reusable = True
@@ -96,6 +101,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._last_byte_at = self._loop.time()
+        self._watched_bytes += nbytes
         try:
             if self._head is None:
                 self._take_head(self._stage[:nbytes])
@@ -131,7 +137,8 @@ class Connection(asyncio.BufferedProtocol):
         assert self._transport is not None
         self._waiter = self._loop.create_future()
         self._accept, self._sink, self._head, self._prefix, self._stall_s = accept, None, None, b"", stall_s
-        self._last_byte_at = self._loop.time()
+        self._last_byte_at = self._watched_at = self._loop.time()
+        self._watched_bytes = 0
         if self._timer is None:
             self._timer = self._loop.call_later(stall_s, self._check_stall)
         self._transport.write(request)
@@ -201,6 +208,7 @@ class Connection(asyncio.BufferedProtocol):
             for _ in range(_PULLS):
                 count = os.readv(self._handle, [self.get_buffer(-1)])
                 if count:
+                    self._watched_bytes += count
                     self._take_body(count)
                 if not count or not self._left:
                     return
@@ -234,11 +242,17 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = None
         if self._waiter is None:
             return
-        silent_s = self._loop.time() - self._last_byte_at
+        now = self._loop.time()
+        silent_s, watched_s = now - self._last_byte_at, now - self._watched_at
         if silent_s >= self._stall_s:
             self._fail(TransientError(f"no byte came for {self._stall_s:g} s"))
-        else:
-            self._timer = self._loop.call_later(self._stall_s - silent_s, self._check_stall)
+            return
+        if watched_s >= self._stall_s:
+            if self._watched_bytes < SLOWEST_BYTES_PER_S * watched_s:
+                self._fail(TransientError(f"only {self._watched_bytes} bytes came in {watched_s:.3g} s"))
+                return
+            self._watched_at, self._watched_bytes, watched_s = now, 0, 0.0
+        self._timer = self._loop.call_later(self._stall_s - max(silent_s, watched_s), self._check_stall)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

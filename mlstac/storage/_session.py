@@ -7,7 +7,7 @@ from typing import Any
 
 from mlstac.errors import UnavailableError
 from mlstac.storage._answers import Head
-from mlstac.storage._connection import Accept
+from mlstac.storage._connection import SLOWEST_BYTES_PER_S, Accept
 from mlstac.storage._options import HttpOptions
 from mlstac.storage._retry import TransientError
 from mlstac.storage._urls import redact
@@ -34,6 +34,7 @@ class SessionEngine:
         import aiohttp
         from yarl import URL
 
+        loop = asyncio.get_running_loop()
         session = await self._ready()
         extra, more = self._options.proxy_settings(url)
         try:
@@ -49,9 +50,15 @@ class SessionEngine:
                         await reply.read()
                     return head
                 received = 0
+                watched_at, watched_bytes = loop.time(), 0
                 async for chunk in reply.content.iter_any():
                     received += len(chunk)
                     sink.feed(memoryview(chunk))
+                    watched_s = loop.time() - watched_at
+                    if watched_s >= self._stall_s:
+                        if (came := received - watched_bytes) < SLOWEST_BYTES_PER_S * watched_s:
+                            raise TransientError(f"only {came} bytes came in {watched_s:.3g} s")
+                        watched_at, watched_bytes = loop.time(), received
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise distrust(
                 url, error.certificate_error if hasattr(error, "certificate_error") else error.os_error

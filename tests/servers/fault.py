@@ -27,6 +27,7 @@ Kind = Literal[
     "reset",
     "cut",
     "stall",
+    "drip",
     "ignore_range",
     "wrong_range",
     "change_byte",
@@ -336,7 +337,7 @@ class _Connection(asyncio.Protocol):
             headers["Content-Length"] = str(len(body))
         if request.method == "HEAD":
             body = body[:0]
-        if kind in ("reset", "cut", "stall") and fault is not None:
+        if kind in ("reset", "cut", "stall", "drip") and fault is not None:
             self.send_head(status, headers)
             server.bytes_sent += min(fault.after, len(body))  # before the client has them, who may then look here
             self.transport.write(body[: fault.after])
@@ -344,6 +345,8 @@ class _Connection(asyncio.Protocol):
                 self.transport.close()
             elif kind == "reset":
                 self.reset()
+            elif kind == "drip":
+                self.drip(body[fault.after :])
             return
         self.send_head(status, headers, body)
 
@@ -368,6 +371,13 @@ class _Connection(asyncio.Protocol):
     def write_open(self, part: memoryview) -> None:
         if not self.transport.is_closing():
             self.transport.write(part)
+
+    def drip(self, body: memoryview) -> None:
+        """Send a byte every 50 ms."""
+        if len(body) and not self.transport.is_closing():
+            self.server.bytes_sent += 1
+            self.transport.write(body[:1])
+            self.loop.call_later(0.05, self.drip, body[1:])
 
     def reset(self) -> None:
         sock = self.transport.get_extra_info("socket")

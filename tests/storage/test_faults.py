@@ -105,6 +105,23 @@ def test_a_stall_is_broken_off_and_continued(engine, server, content, clock):
     assert server.requests[1].range == (10_000, 20_000)
 
 
+def test_a_drip_is_broken_off_and_continued(engine, server, content, clock):
+    server.fail("drip", after=10_000)
+    with Fetcher(timeout_s=0.5, clock=clock) as fetcher:
+        assert_fetches(fetcher, server.url + "a.bin", content, [(0, 20_000)])
+        assert fetcher.stats()["retries"] == 1
+    assert 10_000 < server.requests[1].range[0] < 10_100
+
+
+def test_a_server_that_only_drips_is_given_up(engine, server, clock):
+    server.fail("drip", times=None)
+    with (
+        Fetcher(timeout_s=0.3, clock=clock, retry=Retry(tries=2)) as fetcher,
+        pytest.raises(UnavailableError, match=r"a\.bin.*only \d+ bytes came.*2 tries"),
+    ):
+        fetcher.fetch(ranges(server.url + "a.bin", [(0, 20_000)])[0])
+
+
 def test_a_lasting_failure_names_file_and_mend(engine, server, clock):
     server.fail("status", status=500, times=None)
     with (
