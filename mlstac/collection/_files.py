@@ -127,11 +127,12 @@ def _no_collection(folder: Path) -> MissingFileError:
     if any(name.lower().endswith((".tif", ".tiff")) for name in names):
         return MissingFileError(
             f"{folder} has GeoTIFFs and no {FILE_NAME}: it is not a dataset yet; "
-            "make a dataset of them with mlstac.write (a converter, mlstac convert, is not in this version)"
+            f"make a dataset of them: mlstac convert {folder} OUT"
         )
     if "main.json" in names:
         return MissingFileError(
-            f"{folder} has a main.json of the original ML-STAC and no {FILE_NAME}; name {folder / 'main.json'}"
+            f"{folder} has a main.json of the original ML-STAC and no {FILE_NAME}; "
+            "open it with mlstac.load or mlstac.open"
         )
     has = f"it has {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else "it is empty"
     return MissingFileError(f"{folder} has no {FILE_NAME} ({has}); name the folder that mlstac.write made")

@@ -29,8 +29,7 @@ def check_kind(data: Any, *, name: str) -> None:
     if is_original(data):
         raise CollectionError(
             f"{name} is a main.json of the original ML-STAC (0.x), not a collection.json; "
-            "make a dataset of version 1.0 of its samples with mlstac.write "
-            "(a converter, mlstac convert, is not in this version)"
+            "read it with mlstac.load or mlstac.open, or make a dataset of version 1.0 of it with mlstac.convert"
         )
     kind, stac = data.get("type"), data.get("stac_version")
     if kind != "Collection" or not isinstance(stac, str):

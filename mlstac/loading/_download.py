@@ -1,6 +1,5 @@
 """Splits of a remote dataset as local files: for ``stream=False``."""
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mlstac.errors import CollectionError
+from mlstac.loading._folders import default_folder
 from mlstac.loading._open import open_catalog
 from mlstac.loading._source import NAME, Place
 from mlstac.storage import Download, Fetcher, download
@@ -34,7 +34,7 @@ def download_splits(
     str
         The folder.
     """
-    folder = Path(data_dir) if data_dir is not None else default_folder(place)
+    folder = Path(data_dir) if data_dir is not None else default_folder(place.url, place.collection.id)
     collection = place.collection
     shown = sys.stderr is not None and sys.stderr.isatty()
     catalog = open_catalog(place, splits, fetcher=fetcher, allow_hosts=allow_hosts)
@@ -57,18 +57,6 @@ def download_splits(
     temporary.write_text(collection.to_json(), encoding="utf-8")
     temporary.replace(folder / NAME)
     return str(folder)
-
-
-def default_folder(place: Place) -> Path:
-    """A folder for one dataset under the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    parts = urlsplit(place.url)
-    key = hashlib.sha256(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".encode()).hexdigest()[:16]
-    return (
-        Path(base)
-        / "mlstac"
-        / f"{''.join(c if c.isalnum() or c in '-_' else '_' for c in place.collection.id)[:64]}-{key}"
-    )
 
 
 def _inside(url: str, place: Place) -> str:

@@ -1,6 +1,8 @@
 """What a dataset is, in sixteen letters: equal for the same catalogs and samples, wherever they lie."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -17,6 +19,12 @@ def fingerprint_collection(collection: Collection, splits: tuple[str, ...]) -> s
         assets = [collection.assets[asset] for asset in split.assets if asset in collection.assets]
         parts.append([name, split.n_items, [[asset.size, asset.checksum] for asset in assets]])
     text = json.dumps([collection.id, parts], separators=(",", ":"))
+    return xxhash.xxh3_64_hexdigest(text.encode())
+
+
+def fingerprint_document(document: Mapping[str, Any], splits: tuple[str, ...]) -> str:
+    """Fingerprint of some splits of a dataset of the original ML-STAC: its main.json is all that says what it is."""
+    text = json.dumps([document, splits], separators=(",", ":"), sort_keys=True, default=str)
     return xxhash.xxh3_64_hexdigest(text.encode())
 
 

@@ -10,13 +10,14 @@ from mlstac.loading._catalog import Catalog
 from mlstac.loading._chosen import Origin
 from mlstac.loading._dataset import Dataset
 from mlstac.loading._fields import Field
-from mlstac.loading._fingerprint import fingerprint_collection
+from mlstac.loading._fingerprint import fingerprint_collection, fingerprint_document
 from mlstac.loading._layout import layout_of
 from mlstac.loading._open import open_catalog
 from mlstac.loading._reader import Reader
 from mlstac.loading._source import Given, Place, find_collection
 from mlstac.loading._splits import split_names
 from mlstac.loading._view import TensorView
+from mlstac.loading.original import Original, open_original
 from mlstac.storage import Cache, Fetcher, StorageOptions, is_remote, redact
 
 _OLD_NAMES = ("secret", "snippet")
@@ -123,16 +124,21 @@ def load(
     cache = None if cache_dir is None else (str(cache_dir), cache_size)
     fetcher = _fetcher(options, cache)
     place = _find(source, fetcher, revision)
-    for tensor in as_dtype if isinstance(as_dtype, Mapping) else ():
-        if tensor not in place.collection.tensors:
-            known = ", ".join(place.collection.tensors)
-            raise NotFoundError(f"as_dtype= names tensor {tensor!r}; the dataset has {known}")
+    if place.original is None:
+        _check_names(as_dtype, place.collection)
     names = split_names(split, place.collection)
     if not stream and is_remote(place.url):
-        from mlstac.loading._download import download_splits
-
-        folder = download_splits(place, names, data_dir=data_dir, fetcher=fetcher, allow_hosts=tuple(allow_hosts))
+        folder = _download(place, names, data_dir=data_dir, fetcher=fetcher, allow_hosts=tuple(allow_hosts))
         place, options, cache, source = find_collection(folder, fetcher=fetcher), None, None, folder
+    original = None
+    if place.original is not None:
+        if cache is not None:
+            raise InvalidArgumentError(
+                "cache_dir= keeps ranges of shards, and samples of the original ML-STAC are whole files; "
+                "load them with stream=False, which keeps them in data_dir"
+            )
+        place, original = _look(place, names, fetcher=fetcher, allow_hosts=tuple(allow_hosts), verify=verify)
+        _check_names(as_dtype, place.collection)
     config = Config(
         source=_plain(source, place),
         splits=names,
@@ -146,10 +152,16 @@ def load(
         allow_hosts=tuple(allow_hosts),
         narrow=narrow,
     )
-    return _make(config, place, fetcher)
+    return _make(config, place, fetcher, original)
 
 
-def open_collection(source: Any, *, storage_options: StorageOptions = None, revision: str | None = None) -> Collection:
+def open_collection(
+    source: Any,
+    *,
+    storage_options: StorageOptions = None,
+    revision: str | None = None,
+    allow_hosts: AbstractCollection[str] = (),
+) -> Collection:
     """Read what a dataset says of itself, without its samples.
 
     Parameters
@@ -160,6 +172,9 @@ def open_collection(source: Any, *, storage_options: StorageOptions = None, revi
         For the store.
     revision : str, optional
         Branch, tag or commit of a Hub repository.
+    allow_hosts : collection of str
+        As `mlstac.load` takes it: of a dataset of the original ML-STAC, whose main.json does not say what samples are,
+        some of them are looked at.
 
     Raises
     ------
@@ -167,7 +182,11 @@ def open_collection(source: Any, *, storage_options: StorageOptions = None, revi
         As `mlstac.load` does.
     """
     with Fetcher(storage_options=storage_options) as fetcher:
-        return find_collection(source, fetcher=fetcher, revision=revision).collection
+        place = _find(source, fetcher, revision)
+        if place.original is not None:
+            names = tuple(place.collection.splits)
+            place, _ = _look(place, names, fetcher=fetcher, allow_hosts=tuple(allow_hosts))
+        return place.collection
 
 
 def restore(config: Config, fingerprint: str, steps: Sequence[tuple[str, dict[str, Any]]]) -> Dataset:
@@ -188,7 +207,9 @@ def restore(config: Config, fingerprint: str, steps: Sequence[tuple[str, dict[st
     return dataset
 
 
-def _make(config: Config, place: Place, fetcher: Fetcher) -> Dataset:
+def _make(config: Config, place: Place, fetcher: Fetcher, original: Original | None = None) -> Dataset:
+    if place.original is not None and original is None:  # in another process: its samples were looked at before
+        _, original = _look(place, config.splits, fetcher=fetcher, allow_hosts=config.allow_hosts, verify=config.verify)
     collection = place.collection
     fields = {
         name: Field(tensor, TensorView(layout_of(name, tensor, collection_id=collection.id)))
@@ -196,18 +217,23 @@ def _make(config: Config, place: Place, fetcher: Fetcher) -> Dataset:
     }
     if not fields:
         raise CollectionError(f"collection {collection.id!r} describes no tensors (ml:tensors); nothing can be loaded")
-    catalog: Catalog = open_catalog(
-        place,
-        config.splits,
-        fetcher=fetcher,
-        allow_hosts=config.allow_hosts,
-    )
-    reader = Reader(catalog, remote=is_remote(place.url), verify=config.verify, fetcher=fetcher)
+    if original is not None:
+        reader = original.reader
+    else:
+        catalog: Catalog = open_catalog(
+            place,
+            config.splits,
+            fetcher=fetcher,
+            allow_hosts=config.allow_hosts,
+        )
+        reader = Reader(catalog, remote=is_remote(place.url), verify=config.verify, fetcher=fetcher)
     origin = Origin(
         config=config,
         collection=collection,
         splits=config.splits,
-        fingerprint=fingerprint_collection(collection, config.splits),
+        fingerprint=fingerprint_collection(collection, config.splits)
+        if place.original is None
+        else fingerprint_document(place.original.data, config.splits),
         framework=config.framework,
         device=config.device,
         as_dtype=config.as_dtype,
@@ -227,8 +253,50 @@ def _find(source: Any, fetcher: Fetcher, revision: str | None = None) -> Place:
     return place
 
 
+def _look(
+    place: Place,
+    splits: tuple[str, ...],
+    *,
+    fetcher: Fetcher,
+    allow_hosts: tuple[str, ...],
+    verify: bool | None = None,
+) -> tuple[Place, Original]:
+    """Open a dataset of the original ML-STAC; its tensors are those that samples have, unless they are known."""
+    assert place.original is not None
+    original = open_original(
+        place.original,
+        place.url,
+        splits,
+        fetcher=fetcher,
+        allow_hosts=allow_hosts,
+        tensors=place.collection.tensors or None,
+        verify=verify,
+    )
+    return place._replace(collection=original.collection), original
+
+
+def _download(place: Place, splits: tuple[str, ...], **options: Any) -> str:
+    """Splits of a remote dataset in a local folder."""
+    if place.original is not None:
+        from mlstac.loading.original import download_original
+
+        return download_original(place.original, place.url, place.collection.id, splits, **options)
+    from mlstac.loading._download import download_splits
+
+    return download_splits(place, splits, **options)
+
+
+def _check_names(as_dtype: str | Mapping[str, str] | None, collection: Collection) -> None:
+    for tensor in as_dtype if isinstance(as_dtype, Mapping) else ():
+        if tensor not in collection.tensors:
+            known = ", ".join(collection.tensors)
+            raise NotFoundError(f"as_dtype= names tensor {tensor!r}; the dataset has {known}")
+
+
 def _plain(source: Any, place: Place) -> str | Given:
     """A source that can be sent to another process."""
+    if place.original is not None:
+        return Given(place.url, place.original.data, place.collection.to_dict())
     if isinstance(source, Collection | Mapping):
         return Given(place.url, place.collection.to_dict())
     return place.url

@@ -133,6 +133,8 @@ class Chunk:
 
 def _is_tiny(slots: Slots, sample_bytes: int) -> bool:
     size = slots.view.row_bytes
+    if slots.view.layout.layout == "single":  # it comes with its sample, which is one file
+        return False
     return size is not None and size <= TINY_BYTES and size * 16 <= sample_bytes
 
 

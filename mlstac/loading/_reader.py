@@ -39,6 +39,8 @@ class Reader:
         Check stored bytes against their checksums; None: if remote.
     fetcher : Fetcher
         Connections to the store.
+    headed : bool
+        Whether shards are safetensors files, whose headers are looked at.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Reader:
         remote: bool,
         verify: bool | None = None,
         fetcher: Fetcher,
+        headed: bool = True,
     ) -> None:
         self.catalog = catalog
         self.remote = remote
         self.verify = verify
         self._fetcher = fetcher
+        self._headed = headed
         self._maps: dict[int, MappedFile] = {}
         self._spans: dict[str, Spans] = {}
 
@@ -142,7 +146,8 @@ class Reader:
                 if len(self._maps) >= _MOST_MAPS:
                     self._maps.clear()
                 known = MappedFile(shard.url, size=shard.size)
-                check_header(known.data, name=shard.url, whole=self.verify is True)
+                if self._headed:
+                    check_header(known.data, name=shard.url, whole=self.verify is True)
                 self._maps[number] = known
         except MlstacError as error:
             vars(error).update(url=redact(self.catalog.shards[number].url))  # as a failed read over the network says it

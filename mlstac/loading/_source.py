@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from mlstac.collection import Collection
+from mlstac.collection import Collection, is_original, read_json_object
 from mlstac.errors import CollectionError, InvalidArgumentError, MissingFileError, StorageError
+from mlstac.loading.original import NAME as OLD_NAME
+from mlstac.loading.original import ContainerSplit, Document, FileSplit, describe_collection, read_document
 from mlstac.storage import Fetcher, HubPlace, is_remote, local_path, parent, parse_hub, read_bytes, redact
 
 NAME = "collection.json"
@@ -25,6 +27,8 @@ class Place(NamedTuple):
     collection: Collection
     url: str
     """Of its collection.json, or of the folder (closing slash) that its hrefs start from."""
+    original: Document | None = None
+    """The main.json that the collection was made of, where it is a dataset of the original ML-STAC."""
 
     @property
     def root(self) -> str:
@@ -37,6 +41,8 @@ class Given(NamedTuple):
 
     url: str
     document: dict[str, Any]
+    seen: dict[str, Any] | None = None
+    """Of a main.json, the collection that was made of it and of its samples."""
 
 
 def find_collection(source: Any, *, fetcher: Fetcher, revision: str | None = None) -> Place:
@@ -70,10 +76,17 @@ def find_collection(source: Any, *, fetcher: Fetcher, revision: str | None = Non
             f"source is none: leave it out"
         )
     if isinstance(source, Given):
+        if source.seen is not None:
+            original = read_document(source.document, name=redact(source.url))
+            return Place(Collection.from_dict(source.seen, href=source.url), source.url, original)
         return Place(Collection.from_dict(source.document, href=source.url), source.url)
     if isinstance(source, Collection):
-        return Place(source, _url_of(source))
+        url = _url_of(source)
+        return find_collection(url, fetcher=fetcher) if _is_old(url) else Place(source, url)
     if isinstance(source, Mapping):
+        if is_original(source):
+            original = read_document(source, name="the main.json")
+            return _old_place(original, _url_of_old(original))
         collection = Collection.from_dict(dict(source))
         return Place(collection, _url_of(collection))
     if not isinstance(source, str | os.PathLike):
@@ -81,8 +94,7 @@ def find_collection(source: Any, *, fetcher: Fetcher, revision: str | None = Non
             f"cannot load from {type(source).__name__}: give a path, a URL, a Collection or a dict of its JSON"
         )
     url = collection_url(os.fspath(source))
-    data = read_bytes(url, fetcher=fetcher, limit_bytes=_LIMIT_BYTES)
-    return Place(Collection.from_json(data, href=url), url)
+    return _place_of(*_read(url, named=os.fspath(source).partition("?")[0].endswith(".json"), fetcher=fetcher))
 
 
 def _is_here(text: str) -> bool:
@@ -97,21 +109,61 @@ def _find_on_hub(hub: HubPlace, source: str, *, fetcher: Fetcher, revision: str 
             f"{redact(source)} names the revision {hub.revision!r}, and revision={revision!r} is given too; give one"
         )
     name = hub.path if hub.path.endswith(".json") else f"{hub.path}/{NAME}".lstrip("/")
-    _refuse_old(name)
     commit = revision or hub.revision or "main"
     try:
         if not _COMMIT.fullmatch(commit):
             said = json.loads(read_bytes(f"{hub.api}/revision/{quote(commit, safe='')}", fetcher=fetcher))
             commit = str(said["sha"])
-        url = hub.file(name, revision=commit)
-        data = read_bytes(url, fetcher=fetcher, limit_bytes=_LIMIT_BYTES)
+        data, url = _read(hub.file(name, revision=commit), named=hub.path.endswith(".json"), fetcher=fetcher)
     except StorageError as error:
         if "://" in source:
             raise
         raise type(error)(f"{source!r} is no path on this machine; as a dataset of the Hub: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{hub.api}: the answer is not that of a Hugging Face Hub; check HF_ENDPOINT") from error
+    return _place_of(data, url)
+
+
+def _read(url: str, *, named: bool, fetcher: Fetcher) -> tuple[bytes, str]:
+    """Read a collection.json, and where a remote folder has none, a main.json of the original ML-STAC."""
+    try:
+        return read_bytes(url, fetcher=fetcher, limit_bytes=_LIMIT_BYTES), url
+    except MissingFileError as error:
+        if named or not is_remote(url):
+            raise
+        head, _, tail = url.rpartition(NAME)
+        try:
+            return read_bytes(head + OLD_NAME + tail, fetcher=fetcher, limit_bytes=_LIMIT_BYTES), head + OLD_NAME + tail
+        except MissingFileError:
+            raise error from None
+
+
+def _place_of(data: bytes, url: str) -> Place:
+    if _is_old(url):
+        document = read_json_object(data, name=redact(url))
+        if is_original(document):
+            return _old_place(read_document(document, name=redact(url)), url)
     return Place(Collection.from_json(data, href=url), url)
+
+
+def _old_place(original: Document, url: str) -> Place:
+    return Place(describe_collection(original, url=url), url, original)
+
+
+def _is_old(url: str) -> bool:
+    return url.partition("?")[0].endswith("main.json") if is_remote(url) else Path(url).name == OLD_NAME
+
+
+def _url_of_old(original: Document) -> str:
+    """Where the main.json of an object would be: above the folder of its first split."""
+    for split in original.splits:
+        href = split.hrefs[0] if isinstance(split, ContainerSplit) and split.hrefs else getattr(split, "href", None)
+        if href and (is_remote(href) or os.path.isabs(href)):
+            folder = parent(href.rstrip("/") if isinstance(split, FileSplit) else href)
+            if isinstance(split, ContainerSplit):  # <root>/<split>/mls/<file>
+                folder = parent(parent(folder.rstrip("/")).rstrip("/"))
+            return folder + OLD_NAME
+    raise CollectionError("the main.json does not say where its samples are (ml:train.link); give its URL or path")
 
 
 def collection_url(source: str) -> str:
@@ -138,7 +190,6 @@ def collection_url(source: str) -> str:
         url = urlunsplit((parts.scheme, parts.netloc, path_text, parts.query, ""))
     else:
         url = source if source.endswith(".json") else source.rstrip("/") + "/" + NAME
-    _refuse_old(url)
     return url
 
 
@@ -147,14 +198,15 @@ def _local_collection(path: Path) -> str:
         inside = path / NAME
         if inside.exists():
             return str(inside)
-        if (path / "main.json").exists():
-            _refuse_old(str(path / "main.json"))
+        if (path / OLD_NAME).exists():
+            return str(path / OLD_NAME)
         raise MissingFileError(f"{path} has no {NAME}{_hint(path)}")
     if path.suffix == ".json":
-        _refuse_old(str(path))
         return str(path)
     if path.suffix.lower() in _RASTERS:
-        raise CollectionError(f"{path} is an image, not a dataset; make one of it with mlstac.write")
+        raise CollectionError(
+            f"{path} is an image, not a dataset; make one of it and others like it: mlstac convert FOLDER OUT"
+        )
     raise CollectionError(f"{path} is not a collection; give the folder of a dataset, or its {NAME}")
 
 
@@ -168,23 +220,13 @@ def _hint(path: Path) -> str:
     suffixes = {entry.suffix.lower() for entry in seen}
     rasters = sorted(suffixes & set(_RASTERS))
     if rasters:
-        return (
-            f": it is a folder of {', '.join(rasters)} files; make a dataset of them with mlstac.write "
-            "(a converter, mlstac convert, is not in this version)"
-        )
+        return f": it is a folder of {', '.join(rasters)} files; make a dataset of them: mlstac convert {path} OUT"
     below = sorted(entry.name for entry in seen if entry.is_dir() and (entry / NAME).exists())
     if below:
         return f"; there are datasets in it: {', '.join(below[:5])}"
     if (path.parent / NAME).exists():
         return f"; the folder above it has one: give {path.parent}"
     return f"; a dataset is a folder with a {NAME}, which is written last: was its writing interrupted?"
-
-
-def _refuse_old(url: str) -> None:
-    if url.rpartition("/")[2].split("?")[0] == "main.json":
-        raise CollectionError(
-            f"{redact(url)} is a dataset of the original ML-STAC, which this version does not read yet"
-        )
 
 
 def _url_of(collection: Collection) -> str:

@@ -11,7 +11,7 @@ from mlstac.sample._addresses import Addresses
 from mlstac.sample._checksum import checksum, checksum_blocks, checksum_rows
 from mlstac.sample._columns import Column, Encoded, PackedSample
 from mlstac.sample._dtypes import alignment, count_bytes
-from mlstac.sample._header import Entry, Header, build_header, header_length, read_header
+from mlstac.sample._header import Entry, Header, build_header, described_size, header_length, read_header
 from mlstac.sample._layout import (
     LAYOUTS,
     MAX_KEYED_TENSORS,
@@ -75,6 +75,7 @@ __all__ = [
     "decode_field",
     "decode_json",
     "decode_text",
+    "described_size",
     "encode_field",
     "footprint",
     "footprints",

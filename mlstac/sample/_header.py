@@ -14,7 +14,16 @@ from mlstac.errors import InvalidArgumentError, ShardError
 from mlstac.sample._dtypes import count_bits
 from mlstac.sample._header_json import HeaderSyntaxError, parse_header
 
-__all__ = ["DATA_ALIGNMENT", "MAX_HEADER_BYTES", "Entry", "Header", "build_header", "header_length", "read_header"]
+__all__ = [
+    "DATA_ALIGNMENT",
+    "MAX_HEADER_BYTES",
+    "Entry",
+    "Header",
+    "build_header",
+    "described_size",
+    "header_length",
+    "read_header",
+]
 
 MAX_HEADER_BYTES = 100_000_000
 """The stock library's own limit on ``N``."""
@@ -124,6 +133,28 @@ def read_header(prefix: bytes | memoryview, *, file_size: int, name: str) -> Hea
     data_start = 8 + length
     entries = {key: _check_entry(name, key, *value, data_start=data_start) for key, value in raw.items()}
     return Header(_check_cover(name, entries, data_start, file_size), metadata, data_start, file_size)
+
+
+def described_size(prefix: bytes | memoryview, *, name: str) -> int | None:
+    """Size in bytes of the file that a header describes; None while `prefix` is shorter than the header.
+
+    For a file that is still compressed, whose size nobody says.
+
+    Raises
+    ------
+    ShardError
+        As of `header_length` and `read_header`.
+    """
+    if len(prefix) < 8:
+        return None
+    end = 8 + header_length(prefix, file_size=MAX_HEADER_BYTES + 9, name=name)
+    if len(prefix) < end:
+        return None
+    try:
+        raw, _ = parse_header(bytes(prefix[8:end]))
+    except HeaderSyntaxError as error:
+        raise ShardError(f"{name}: the header is not that of a safetensors file: {error}; {_MEND}") from None
+    return end + max((entry[3] for entry in raw.values()), default=0)
 
 
 def build_header(entries: Sequence[tuple[str, str, Sequence[int]]], metadata: Mapping[str, str] | None = None) -> bytes:

@@ -1,11 +1,12 @@
 """The wall between plans and bytes: ranges in, filled buffers out."""
 
+import asyncio
 import contextlib
 import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from mlstac.errors import ChangedError, InvalidArgumentError, MlstacError, ShardError
@@ -25,6 +26,8 @@ from mlstac.storage._web import WebSource, origin_of
 
 SMALL_FILE_BYTES = 64_000_000
 """The most that `read_bytes` takes by default: descriptions and catalogs, not shards."""
+
+_MOST_FILES_AT_ONCE = 64
 
 
 class _Engine:
@@ -124,6 +127,31 @@ class _Engine:
         self._writer.close()
         if self.cache is not None:
             self.cache.close()
+
+    async def whole(self, urls: Sequence[str], limit_bytes: int) -> list[bytes]:
+        """Read whole files of unknown size, some at a time."""
+        gate = asyncio.Semaphore(max(1, min(_MOST_FILES_AT_ONCE, self._config.max_requests)))
+
+        async def one(url: str) -> bytes:
+            async with gate:
+                try:
+                    data = bytes(
+                        await self.schedule.once(
+                            lambda: self.source(url).read_all(url, limit_bytes=limit_bytes), redact(url)
+                        )
+                    )
+                except Exception as error:
+                    vars(error).update(url=redact(url))  # for whoever knows which sample that is
+                    raise
+                self.schedule.counts["bytes"] += len(data)
+                return data
+
+        tasks = [asyncio.ensure_future(one(url)) for url in urls]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def small(self, url: str, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do something small with a file, from any thread but the loop's."""
@@ -296,6 +324,53 @@ class Fetcher:
         if is_pointer(data):
             raise pointer_error(url)
         return data
+
+    def submit_files(self, urls: Sequence[str], *, limit_bytes: int) -> "Future[list[bytes]]":
+        """Begin to read whole files of unknown size, several at a time, of servers that need not know ranges.
+
+        Parameters
+        ----------
+        urls : sequence of str
+            The files; all of them are held in memory together.
+        limit_bytes : int
+            A file larger than this is refused.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of their bytes, in their order. Its error is the first that went wrong, with the file as ``url``; cancelling
+            it breaks off what is under way.
+        """
+        future: Future[list[bytes]] = Future()
+        if not urls:
+            future.set_result([])
+            return future
+        engine = self._living()
+        engine.thread.watch(future)
+
+        def begin() -> None:
+            task = asyncio.get_running_loop().create_task(engine.whole(urls, limit_bytes))
+            task.add_done_callback(tell)
+
+            def settle(done: "Future[list[bytes]]") -> None:
+                if done.cancelled():
+                    with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is under way
+                        engine.thread.call(task.cancel)
+
+            future.add_done_callback(settle)
+
+        def tell(task: "asyncio.Task[list[bytes]]") -> None:
+            with contextlib.suppress(InvalidStateError):  # cancelled by its owner, or told already
+                if task.cancelled():
+                    future.set_exception(closed_error())
+                elif (error := task.exception()) is not None:
+                    future.set_exception(error)
+                else:
+                    future.set_result(task.result())
+
+        with contextlib.suppress(RuntimeError):  # closed by another thread: the future hears of it
+            engine.thread.call(begin)
+        return future
 
     def file_size(self, url: str) -> int:
         """Return a file's size in bytes; see `mlstac.storage.file_size`."""

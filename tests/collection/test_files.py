@@ -95,9 +95,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
 
 def test_a_folder_of_geotiffs_names_convert(tmp_path):
     (tmp_path / "scene.TIF").write_bytes(b"II*\0")
-    with pytest.raises(
-        MissingFileError, match=r"with mlstac\.write \(a converter, mlstac convert, is not in this version\)"
-    ):
+    with pytest.raises(MissingFileError, match=rf"mlstac convert {tmp_path} OUT"):
         Collection.from_file(tmp_path)
 
 

@@ -118,7 +118,8 @@ def test_an_unknown_major_version_names_both():
 def test_a_main_json_of_the_original_is_recognised(data):
     message = refusal(json.dumps(data))
     assert "main.json of the original ML-STAC" in message
-    assert "with mlstac.write (a converter, mlstac convert, is not in this version)" in message
+    assert "mlstac.load" in message
+    assert "mlstac.convert" in message
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_folders_that_are_no_datasets_say_what_they_are(tmp_path, tiny):
     with pytest.raises(MissingFileError, match=r"has no collection.json.*interrupted"):
         mlstac.load(tmp_path)
     (tmp_path / "a.TIF").write_bytes(b"II*\0")
-    with pytest.raises(MissingFileError, match=r"folder of \.tif files; make a dataset of them with mlstac\.write"):
+    with pytest.raises(MissingFileError, match=r"folder of \.tif files; make a dataset of them: mlstac convert"):
         mlstac.load(tmp_path)
     with pytest.raises(CollectionError, match="is an image"):
         mlstac.load(tmp_path / "a.TIF")
