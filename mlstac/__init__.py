@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mlstac import errors
 
 if TYPE_CHECKING:
-    from mlstac.authoring import Writer, write
+    from mlstac.authoring import Writer, write, write_parts
     from mlstac.collection import Collection, Tensor
     from mlstac.loading import Dataset, load, mix
     from mlstac.loading import open_collection as open
@@ -36,6 +36,7 @@ __all__ = [
     "mix",
     "open",
     "write",
+    "write_parts",
 ]
 
 # Where each name is at home; the block above says the same to type checkers (a test compares them).
@@ -49,6 +50,7 @@ _HOMES = {
     "mix": "mlstac.loading.mix",
     "open": "mlstac.loading.open_collection",
     "write": "mlstac.authoring.write",
+    "write_parts": "mlstac.authoring.write_parts",
 }
 
 

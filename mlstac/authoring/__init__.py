@@ -1,6 +1,7 @@
 """Samples to shards, shards to catalogs, catalogs to a collection: a dataset that is there whole or not at all."""
 
+from mlstac.authoring._parts import write_parts
 from mlstac.authoring._write import write
 from mlstac.authoring._writer import Writer
 
-__all__ = ["Writer", "write"]
+__all__ = ["Writer", "write", "write_parts"]

@@ -294,6 +294,53 @@ class Description:
         self._layouts = {split: dict(layouts) for split, layouts in data["layouts"].items()}
         self._begun = True
 
+    def absorb(self, data: Mapping[str, Any]) -> None:
+        """Take up what the samples of another part had in common; see `to_json`.
+
+        Raises
+        ------
+        InvalidSampleError
+            If its tensors are not those of the parts before.
+        """
+        if not self._begun:
+            self.restore(data)
+            return
+        others = {name: Tensor(**tensor) for name, tensor in data["tensors"].items()}
+        for name in [*others, *self.tensors]:
+            if name not in self.tensors or name not in others:
+                where = "the parts before have" if name in self.tensors else "it has"
+                raise InvalidSampleError(
+                    f"{where} a tensor {name!r} that the other lacks; describe it in the collection's tensors (with"
+                    " required=False where samples may lack it)"
+                )
+        for name, other in others.items():
+            self._absorb_one(name, other, data["shapes"].get(name, UNSEEN))
+        for split, layouts in data["layouts"].items():
+            mine = self._layouts.setdefault(split, {})
+            mine |= {name: looser(mine.get(name, "stacked"), layout) for name, layout in layouts.items()}
+
+    def _absorb_one(self, name: str, other: Tensor, shape: Any) -> None:
+        mine = self.tensors[name]
+        for what in ("dtype", "media_type", "dims"):
+            here, there = getattr(mine, what), getattr(other, what)
+            if here != there and here is not None and there is not None:
+                raise InvalidSampleError(
+                    f"tensor {name!r} has the {what} {there}, but {here} in the parts before; describe it in the"
+                    " collection's tensors, or convert it"
+                )
+            setattr(mine, what, there if here is None else here)
+        if isinstance(shape, Unseen):
+            return
+        mixed = join_shapes(self._shapes[name], None if shape is None else tuple(shape))
+        if mixed is None and mine.media_type is None:
+            raise InvalidSampleError(
+                f"tensor {name!r} has another number of axes than in the parts before; reshape it, or make it a tensor"
+                " of its own"
+            )
+        self._shapes[name] = mixed
+        if mixed is not None:
+            self._axes.setdefault(name, len(tuple(shape)))
+
     def final(self) -> dict[str, Tensor]:
         """The tensors as the collection will say them: with the shapes and layouts that all samples had.
 

@@ -19,6 +19,8 @@ from mlstac.authoring._target import Target
 from mlstac.errors import FormatError
 
 PRIVATE: Final = ".mlstac"
+PARTS: Final = f"{PRIVATE}/parts"
+"""Where the parts of a dataset are written, a folder a run, until their shards are the dataset's own."""
 _JOURNAL: Final = f"{PRIVATE}/journal"
 _KEY: Final = b"mlstac:shard"
 CONTENT: Final = "mlstac:content"
@@ -43,6 +45,10 @@ class ShardRecord:
     checksum: str = ""
     """Multihash of the file: ``1220`` and the sha256 in hexadecimal."""
     measures: dict[str, Measures] = field(default_factory=dict)
+    part: str | None = None
+    """Folder of the part that the shard was written in, where the dataset was written in parts."""
+    part_shards: int = 0
+    """How many shards that part has."""
 
     def to_json(self) -> str:
         plain = {**self.__dict__, "measures": {}}
@@ -133,6 +139,7 @@ class Run:
         if shards:
             for record in self.records():
                 self._target.remove(record.name)
+        self._target.remove_tree(f"{PARTS}/{self.number:05d}")
         # run.json goes first: without it the rest is no run.
         for name in ("run.json", *self._fragments):
             self._target.remove(f"{self._folder}/{name}")

@@ -2,11 +2,14 @@
 
 import os
 import sys
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
 from mlstac.authoring._target import named_errors
 from mlstac.errors import ExistsError
+
+_held: "weakref.WeakSet[Lock]" = weakref.WeakSet()
 
 
 class Lock:
@@ -44,6 +47,7 @@ class Lock:
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"{os.getpid()}\n".encode())
                 self._descriptor = descriptor
+                _held.add(self)
             finally:
                 if self._descriptor != descriptor:
                     os.close(descriptor)
@@ -54,8 +58,22 @@ class Lock:
             return
         with suppress(OSError):  # Windows keeps open files; an unlocked file is harmless
             self._path.unlink(missing_ok=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        _held.discard(self)
         os.close(self._descriptor)
         self._descriptor = -1
+
+
+def _let_go_of_all() -> None:
+    """In a forked child: the lock is its parent's, and is not to outlive it in a child that inherits the open file."""
+    for lock in list(_held):
+        lock._let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_of_all)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -7,18 +7,23 @@ from typing import Any
 class Progress:
     """Counts samples on stderr with tqdm; without a terminal it does nothing, and tqdm is not even imported."""
 
-    def __init__(self, *, shown: bool | None = None) -> None:
+    def __init__(self, *, shown: bool | None = None, total: int | None = None) -> None:
         self._bar: Any = None
         if shown if shown is not None else sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(unit=" samples", smoothing=0.1, dynamic_ncols=True)
+            self._bar = tqdm(unit=" samples", total=total, smoothing=0.1, dynamic_ncols=True)
 
-    def add(self, split: str) -> None:
+    def expect(self, total: int | None) -> None:
+        """Say how many samples there will be, where that is known."""
+        if self._bar is not None:
+            self._bar.total = total
+
+    def add(self, split: str, n: int = 1) -> None:
         if self._bar is not None:
             if self._bar.desc != f"{split}: ":
                 self._bar.set_description(split, refresh=False)
-            self._bar.update(1)
+            self._bar.update(n)
 
     def close(self) -> None:
         if self._bar is not None:

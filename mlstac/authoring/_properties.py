@@ -49,6 +49,23 @@ class Properties:
         """Take up what `check` found."""
         self._kinds |= kinds
 
+    def absorb(self, data: Mapping[str, str]) -> None:
+        """Take up the kinds of another part.
+
+        Raises
+        ------
+        InvalidSampleError
+            If a property is of another kind there.
+        """
+        for name, kind in data.items():
+            before = self._kinds.get(name)
+            joined = kind if before is None else _join(before, kind)
+            if joined is None:
+                raise InvalidSampleError(
+                    f"property {name!r} is {kind}, but was {before} in the parts before; give it one kind"
+                )
+            self._kinds[name] = joined
+
     def to_json(self) -> dict[str, str]:
         return dict(self._kinds)
 

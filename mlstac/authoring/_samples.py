@@ -27,6 +27,10 @@ class Prepared(NamedTuple):
         return sum(len(encoded.data) for encoded in self.tensors.values())
 
 
+class ChangedSamplesError(InvalidSampleError):
+    """The samples of a part are not those that a broken-off attempt had; nobody has seen those."""
+
+
 def as_sample(given: Any) -> Sample:
     """A Sample, of a Sample or of a dict of arrays.
 
@@ -45,15 +49,17 @@ def as_sample(given: Any) -> Sample:
     )
 
 
-def prepare(given: Any, *, split: str, position: int, description: Description) -> Prepared:
+def prepare(given: Any, *, split: str, position: int, description: Description, part: int | None = None) -> Prepared:
     """Encode a sample's tensors and check them against the description.
 
     Parameters
     ----------
     position : int
         Number of the sample in its split; makes the id of one that has none.
+    part : int, optional
+        Number of the part that the sample is written in; it goes into such an id.
     """
-    name = f"{split}-{position:07d}"
+    name = f"{split}-{position:07d}" if part is None else f"{split}-{part:05d}-{position:07d}"
     try:
         sample = as_sample(given)
         name = sample.id if sample.id is not None else name

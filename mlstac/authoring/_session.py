@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from mlstac.authoring._journal import PRIVATE, Journal, Run
+from mlstac.authoring._journal import PARTS, PRIVATE, Journal, Run
 from mlstac.authoring._lock import Lock
 from mlstac.authoring._target import Target
 from mlstac.errors import ExistsError, InvalidArgumentError
@@ -59,11 +59,22 @@ class Session:
     def finish(self) -> None:
         """Mark the run as finished, and forget the runs that it replaces."""
         _forget_all_but(Journal(self.target).runs(), self.run)
+        self._forget_parts()
         self._release()
+
+    def hand_over(self) -> None:
+        """Mark the run of a part as whole, for the dataset that it is a part of."""
+        self.run.save(whole=True)
+        self._release()
+
+    def _forget_parts(self) -> None:
+        self.target.remove_tree(f"{PARTS}/{self.run.number:05d}")
+        self.target.remove_folder_if_empty(PARTS)
 
     def leave(self) -> None:
         """End without a collection; a run that has no whole shard leaves no trace."""
-        if not len(self.run) and not self.run.settings.get("finished"):
+        has_parts = bool(self.target.names(f"{PARTS}/{self.run.number:05d}"))
+        if not len(self.run) and not has_parts and not self.run.settings.get("finished"):
             self.run.discard(shards=False)
         self._release()
 

@@ -7,6 +7,7 @@ of the operating system come out as named errors.
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,6 +115,17 @@ class Target:
     def remove(self, name: str) -> None:
         with named_errors("removing", self.path(name)):
             self.path(name).unlink(missing_ok=True)
+
+    def move_in(self, path: Path, name: str) -> None:
+        """Give a whole file of the same file system a name here, in one step."""
+        with named_errors("moving", path):
+            os.replace(path, self.path(name))
+            _sync_folder(self.path(name).parent)
+
+    def remove_tree(self, folder: str) -> None:
+        """Remove a private folder with all that is in it; none is no error."""
+        with named_errors("removing", self.path(folder)), suppress(FileNotFoundError):
+            shutil.rmtree(self.path(folder))
 
     def remove_folder_if_empty(self, name: str | Path) -> None:
         with suppress(OSError):  # not empty, or gone: it is not ours to clear

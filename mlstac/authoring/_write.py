@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlstac.authoring._samples import as_sample
+from mlstac.authoring._iterables import count_samples, each_sample, has_index, is_samples
+from mlstac.authoring._splitting import Splitting, read_splitting
 from mlstac.authoring._writer import Writer
-from mlstac.collection import SPLIT_ALIASES, Collection
-from mlstac.errors import InvalidArgumentError, InvalidSampleError
+from mlstac.collection import Collection
+from mlstac.errors import InvalidArgumentError
 from mlstac.sample import Sample
 
 Samples = Iterable[Any] | Callable[[int], Iterable[Any]]
@@ -22,9 +23,11 @@ def write(
     shard_size: int | str = "256MB",
     layout: str = "auto",
     compression: str | None = None,
-    split_by: str | None = None,
+    split_by: str | Mapping[str, Any] | None = None,
+    batched: bool = False,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
     **collection_fields: Any,
 ) -> Collection:
     """Write a dataset.
@@ -32,17 +35,25 @@ def write(
     Parameters
     ----------
     samples : iterable, or mapping of str to iterable
-        Samples, or dicts of arrays: of the split ``train``, or of each split. In the place of an iterable a callable
-        may stand, which is given the number of samples to leave out (0, or what an unfinished run has already written)
-        and returns the iterable of the rest.
+        Samples, dicts of arrays, or `xarray.Dataset` objects: of the split ``train``, or of each split. A list, a
+        generator, a torch ``Dataset`` or ``DataLoader``, a ``tf.data.Dataset``, a Hugging Face ``Dataset`` or
+        ``DatasetDict``. In the place of an iterable a callable may stand, which is given the number of samples to
+        leave out (0, or what an unfinished run has already written) and returns the iterable of the rest.
     path : str or path-like
         Folder of the dataset.
     collection : Collection or mapping, optional
         What the dataset is said to be; or give its fields by keyword.
     shard_size, layout, compression, overwrite, storage_options
         As for `Writer`.
-    split_by : str, optional
-        A property of the samples that names the split of each; for one iterable.
+    split_by : str or mapping, optional
+        Divide one iterable. A property of the samples that names the split of each; or groups that stay together,
+        drawn by a hash: ``{"block_size_m": 10_000}`` for blocks of the Earth's surface, ``{"column": "scene"}`` for
+        the values of a property; with ``fractions`` (``{"train": 0.8, "validation": 0.1, "test": 0.1}``) and ``seed``
+        (0). The collection says it in ``split_strategy``.
+    batched : bool, default False
+        Each item is a batch, a dict of arrays whose leading axis counts samples, as a ``DataLoader`` gives them.
+    progress : bool, optional
+        Show a progress bar; by default where stderr is a terminal.
     **collection_fields
         Fields of a `Collection`: ``id`` (the folder's name where it is not given), ``license``, ``tasks`` …
 
@@ -62,19 +73,15 @@ def write(
     --------
     >>> write({"train": dicts, "test": more}, "out", license="CC-BY-4.0")  # doctest: +SKIP
     """
-    if collection is not None and collection_fields:
-        given = ", ".join(collection_fields)
-        raise InvalidArgumentError(
-            f"a collection and fields of one ({given}) are given; put the fields into the collection"
-        )
-    if collection is None:
-        fields = {"id": Path(os.fspath(path)).resolve().name or "dataset", **collection_fields}
-        collection = Collection(**fields)
-    elif isinstance(collection, Mapping):
-        collection = Collection(**collection)
+    collection = as_collection(collection, collection_fields, path)
+    splitting = read_splitting(split_by)
     splits = _by_split(samples)
-    if split_by is not None:
-        collection = _say_strategy(collection, split_by, samples)
+    if splitting is not None:
+        if isinstance(samples, Mapping) or callable(samples):
+            raise InvalidArgumentError(
+                "split_by divides one iterable of samples; give an iterable, or leave split_by out"
+            )
+        collection = splitting.say(collection)
     with Writer(
         path,
         collection,
@@ -83,13 +90,49 @@ def write(
         compression=compression,
         overwrite=overwrite,
         storage_options=storage_options,
+        progress=progress,
     ) as writer:
-        for split, some in splits.items():
-            iterable = some(writer.skip(split)) if callable(some) else some
-            writer.add_split(split)
-            for sample in iterable:
-                writer.add(sample, split=split if split_by is None else _split_of(sample, split_by))
+        feed(writer, splits, splitting=splitting, batched=batched)
         return writer.close()
+
+
+def as_collection(
+    collection: Collection | Mapping[str, Any] | None, fields: Mapping[str, Any], path: str | os.PathLike[str]
+) -> Collection:
+    """The collection given, or one of its fields.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If both are given.
+    """
+    if collection is not None and fields:
+        given = ", ".join(fields)
+        raise InvalidArgumentError(
+            f"a collection and fields of one ({given}) are given; put the fields into the collection"
+        )
+    if collection is None:
+        return Collection(**{"id": Path(os.fspath(path)).resolve().name or "dataset", **fields})
+    return Collection(**collection) if isinstance(collection, Mapping) else collection
+
+
+def feed(
+    writer: Writer, samples: Mapping[str, Samples], *, splitting: Splitting | None = None, batched: bool = False
+) -> None:
+    """Add the samples of each split, leaving out as many as an unfinished run has."""
+    counts = [count_samples(some, batched=batched) for some in samples.values()]
+    writer.expect(None if None in counts else sum(count or 0 for count in counts))
+    for split in samples if splitting is None else splitting.splits:
+        writer.add_split(split)
+    for split, some in samples.items():
+        start = 0
+        iterable: Any = some
+        if callable(some) and not is_samples(some):
+            iterable = some(writer.skip(split))
+        elif splitting is None and not batched and has_index(some) and not isinstance(some, list | tuple):
+            start = writer.skip_to(split, some)
+        for sample in each_sample(iterable, batched=batched, start=start):
+            writer.add(sample, split=split if splitting is None else splitting.split_of(sample, writer.tensors))
 
 
 def _by_split(samples: Any) -> dict[str, Any]:
@@ -97,38 +140,9 @@ def _by_split(samples: Any) -> dict[str, Any]:
     if not splits:
         raise InvalidArgumentError("samples is an empty mapping; give at least one split, e.g. {'train': samples}")
     for split, some in splits.items():
-        if isinstance(some, str | bytes | Sample | Mapping) or not (
-            callable(some) or hasattr(some, "__iter__") or hasattr(some, "__getitem__")
-        ):
+        if not is_samples(some) and (not callable(some) or isinstance(some, Sample)):
             raise InvalidArgumentError(
                 f"samples of {split!r} are of type {type(some).__name__}; give an iterable of dicts of arrays (or of"
                 " mlstac.Sample), or a mapping of split to iterable"
             )
     return splits
-
-
-def _say_strategy(collection: Collection, split_by: Any, samples: Any) -> Collection:
-    if not isinstance(split_by, str):
-        raise InvalidArgumentError(
-            f"split_by {split_by!r} is not supported; give the name of a property that holds the split's name"
-        )
-    if isinstance(samples, Mapping) or callable(samples):
-        raise InvalidArgumentError("split_by divides one iterable of samples; give an iterable, or leave split_by out")
-    collection = collection.model_copy(deep=True)
-    if collection.split_strategy is None:
-        collection.split_strategy = f"by the property {split_by!r}"
-    return collection
-
-
-def _split_of(given: Any, column: str) -> str:
-    sample = as_sample(given)
-    if column not in sample.properties:
-        has = ", ".join(sample.properties) or "none"
-        raise InvalidSampleError(f"sample {sample.id!r} has no property {column!r} to split by; it has {has}")
-    name = sample.properties[column]
-    if not isinstance(name, str):
-        raise InvalidSampleError(
-            f"property {column!r} of sample {sample.id!r} is {name!r}; split_by needs the name of a split, such as"
-            " 'train'"
-        )
-    return SPLIT_ALIASES.get(name, name)

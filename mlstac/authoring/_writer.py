@@ -14,11 +14,11 @@ from mlstac.authoring._measuring import measuring_in
 from mlstac.authoring._pipeline import Pipeline
 from mlstac.authoring._progress import Progress
 from mlstac.authoring._properties import Properties
-from mlstac.authoring._samples import Prepared, prepare, with_row
+from mlstac.authoring._samples import ChangedSamplesError, Prepared, prepare, with_row
 from mlstac.authoring._session import Session
 from mlstac.authoring._shard import OpenShard, samples_at_most, shard_name
 from mlstac.authoring._target import Target
-from mlstac.collection import Collection, check_split_name
+from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
 from mlstac.sample import Row, sample_row
 from mlstac.storage import parse_size
@@ -111,15 +111,33 @@ class Writer:
         self._lock = threading.RLock()
         """Samples may come from several threads; one at a time is taken in."""
         self._broken: BaseException | None = None
+        self._part: int | None = None
         self.collection: Collection | None = None
         """The collection as written; None until then."""
+
+    @classmethod
+    def of_part(cls, path: str, collection: Collection, *, number: int, **options: Any) -> "Writer":
+        """A writer of one part of a dataset: it ends without catalogs and without a collection."""
+        writer = cls(path, collection, progress=False, **options)
+        writer._part = number
+        return writer
+
+    @property
+    def target(self) -> Target:
+        """Where the dataset is written."""
+        return self._target
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The tensors as far as they are described."""
+        return self._description.tensors
 
     # ------------------------------------------------------------------ begin and end
 
     def __enter__(self) -> Self:
         if self._session is not None or self.collection is not None:
             raise StateError("this writer has been used; make a new one")
-        self._session = Session(self._target, settings=self._settings(), overwrite=self._overwrite)
+        self._session = Session(self._target, settings=self.settings(), overwrite=self._overwrite)
         try:
             self._pipeline = Pipeline(self._target, self._session.run, shard_bytes=self._shard_bytes)
             self._resume()
@@ -160,6 +178,12 @@ class Writer:
             for split in list(self._open):
                 self._flush(split)
             pipeline.wait()
+            if self._part is not None:
+                session.hand_over()
+                self._session = None
+                pipeline.close()
+                self.collection = self._declared
+                return self.collection
             collection = commit(session, self._declared, self._description, splits=list(self._counts))
             session.finish()
         except BaseException:
@@ -189,7 +213,8 @@ class Writer:
             raise StateError(f"an earlier sample or shard was not taken in whole: {said}") from self._broken
         return self._session, self._pipeline
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """What decides the bytes of the shards."""
         described = self._declared.to_dict()
         return {
             "shard_size": self._shard_bytes,
@@ -232,16 +257,47 @@ class Writer:
         self._counts[split] = self._done.get(split, 0)
         return self._counts[split]
 
+    def skip_to(self, split: str, samples: Any) -> int:
+        """As `skip`, for samples that have an index; the first and the last that are left out are compared.
+
+        Raises
+        ------
+        InvalidSampleError
+            If they are not those of the unfinished run.
+        """
+        session, _ = self._working()
+        done = self._done.get(split, 0)
+        if not done:
+            return 0
+        if len(samples) < done:
+            self._counts[split] = len(samples)
+            self._check_complete()
+        held = list(session.run.contents(split))
+        for position in sorted({0, done - 1}):
+            prepared, _, _ = self._prepare(samples[position], split, position)
+            self._compare(prepared, split, position, held[position])
+        return self.skip(split)
+
+    def expect(self, total: int | None) -> None:
+        """Say how many samples there will be, for the progress bar."""
+        self._progress.expect(total)
+
     def _replay(self, prepared: Prepared, split: str, position: int) -> None:
         """Compare a sample with the one that the unfinished run has in its place."""
         session, _ = self._working()
         if split not in self._replayed:
             self._replayed[split] = session.run.contents(split)
-        name, content = next(self._replayed[split])
+        self._compare(prepared, split, position, next(self._replayed[split]))
+
+    def _compare(self, prepared: Prepared, split: str, position: int, held: tuple[str, int]) -> None:
+        session, _ = self._working()
+        name, content = held
         if (name, content) == (prepared.id, prepared.content):
             return
         what = f"sample {position} of split {split!r} is {prepared.id!r}"
         differs = f"{name!r}" if name != prepared.id else "one of the same id with other contents"
+        if self._part is not None:
+            raise ChangedSamplesError(f"{what}, but {differs} in the attempt before")
         if self._overwrite:
             session.forget()
             mend = "that run is put aside: make the same call again to start afresh"
@@ -250,10 +306,12 @@ class Writer:
         raise InvalidSampleError(f"{what}, but the unfinished run in {self._target} has {differs} there; {mend}")
 
     def _check_complete(self) -> None:
-        if not any(self._counts.values()):
+        if self._part is None and not any(self._counts.values()):
             raise InvalidArgumentError("there was no sample in any split; add at least one")
         for split, done in self._done.items():
             given = self._counts.get(split, 0)
+            if given < done and self._part is not None:
+                raise ChangedSamplesError(f"split {split!r} has {given} samples, but {done} in the attempt before")
             if given < done:
                 raise InvalidArgumentError(
                     f"split {split!r} got {given} samples, but the unfinished run in {self._target} has {done} of it"
@@ -322,7 +380,7 @@ class Writer:
 
     def _prepare(self, sample: Any, split: str, position: int) -> tuple[Prepared, Row, dict[str, str]]:
         """Encode a sample and check all that can be checked before it is taken in."""
-        prepared = prepare(sample, split=split, position=position, description=self._description)
+        prepared = prepare(sample, split=split, position=position, description=self._description, part=self._part)
         if not self._checked and position >= self._done.get(split, 0):
             self._check_tasks()
         kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)

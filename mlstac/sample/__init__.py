@@ -38,6 +38,7 @@ from mlstac.sample._summary import Summary, merge_summaries, read_summary
 
 if TYPE_CHECKING:
     from mlstac.sample._catalog import catalog_schema, catalog_table
+    from mlstac.sample._centre import sample_centre
     from mlstac.sample._footprint import footprint, footprints
     from mlstac.sample._items import items
     from mlstac.sample._parquet import ROW_GROUP_ROWS, parquet_options
@@ -92,6 +93,7 @@ __all__ = [
     "read_header",
     "read_summary",
     "rows_table",
+    "sample_centre",
     "sample_row",
     "split_keyed_name",
 ]
@@ -107,6 +109,7 @@ _LAZY = {
     "merge_bboxes": "_sphere",
     "parquet_options": "_parquet",
     "rows_table": "_rows",
+    "sample_centre": "_centre",
 }
 
 

@@ -3,7 +3,7 @@
 A program and not a test module: it forks, and a process that forks should have started no thread. Prints one JSON
 object.
 
-Usage: ``python kill_everywhere.py FOLDER new|overwrite STRIDE``
+Usage: ``python kill_everywhere.py FOLDER new|overwrite|parts STRIDE``
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,9 @@ def samples(*, offset):
         yield sample, "train" if number % 5 else "validation"
 
 
-def author(path, *, overwrite, offset):
-    """The call that is killed and made again."""
-    collection = Collection(
+def describe():
+    """The collection that is written."""
+    return Collection(
         id="killed",
         license="MIT",
         tensors={
@@ -62,9 +63,23 @@ def author(path, *, overwrite, offset):
             "class": Tensor(role="label"),
         },
     )
-    with mlstac.authoring.Writer(path, collection, shard_size=9000, overwrite=overwrite) as writer:
+
+
+def author(path, *, overwrite, offset, in_parts=False):
+    """The call that is killed and made again."""
+    if in_parts:
+        parts = [partial(part, start) for start in (0, 7, 8)]
+        mlstac.authoring.write_parts({"train": parts, "test": []}, path, describe(), shard_size=9000)
+        return
+    with mlstac.authoring.Writer(path, describe(), shard_size=9000, overwrite=overwrite) as writer:
         for sample, split in samples(offset=offset):
             writer.add(sample, split=split)
+
+
+def part(start):
+    """Some of the samples."""
+    stop = {0: 7, 7: 8, 8: 12}[start]
+    return [sample for sample, _ in samples(offset=100)][start:stop]
 
 
 def digest(path):
@@ -124,9 +139,10 @@ def is_finished(path):
     return bool(runs) and json.loads(runs[-1].read_text()).get("commits") == visible_state(path)
 
 
-def main(folder, *, overwrite, stride):
+def main(folder, *, mode, stride):
     """Kill at every point, or at every so many."""
     folder = Path(folder)
+    overwrite, in_parts = mode == "overwrite", mode == "parts"
 
     if overwrite:
         assert in_child(lambda: author(folder / "old", overwrite=False, offset=1)) == 0
@@ -142,7 +158,7 @@ def main(folder, *, overwrite, stride):
 
     def count():
         counted = watch(whole, kill_at=None)
-        author(whole, overwrite=overwrite, offset=100)
+        author(whole, overwrite=overwrite, offset=100, in_parts=in_parts)
         report.write_text(str(counted[0]))
 
     assert in_child(count) == 0
@@ -155,7 +171,7 @@ def main(folder, *, overwrite, stride):
 
         def doomed(path=path, point=point):
             watch(path, kill_at=point)
-            author(path, overwrite=overwrite, offset=100)
+            author(path, overwrite=overwrite, offset=100, in_parts=in_parts)
 
         status = in_child(doomed)
         killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
@@ -164,11 +180,11 @@ def main(folder, *, overwrite, stride):
         if is_finished(path) and digest(path) == wanted:
             done.append(point)  # nothing was left to do but to let go of the lock
             continue
-        rerun = in_child(lambda path=path: author(path, overwrite=overwrite, offset=100))
+        rerun = in_child(lambda path=path: author(path, overwrite=overwrite, offset=100, in_parts=in_parts))
         if rerun != 0 or digest(path) != wanted:
             wrong.append(point)
     print(json.dumps({"points": len(points), "killed": killed, "wrong": wrong, "half": half, "done": done}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], overwrite=sys.argv[2] == "overwrite", stride=int(sys.argv[3]))
+    main(sys.argv[1], mode=sys.argv[2], stride=int(sys.argv[3]))

@@ -1,6 +1,7 @@
 """What cannot be written is refused by name, and nothing half-written is left."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -101,7 +102,14 @@ def test_an_id_is_unique_over_splits_and_shards(tmp_path):
         {"shard_size": "a lot"},
         {"shard_size": 0},
         {"storage_options": {"key": "secret"}},
-        {"split_by": {"block_size_m": 100}},
+        {"split_by": {"block_size": 100}},
+        {"split_by": {"block_size_m": 0.5}},
+        {"split_by": {"block_size_m": 100, "column": "scene"}},
+        {"split_by": {"column": 3}},
+        {"split_by": {"column": "scene", "fractions": {"train": 0.5}}},
+        {"split_by": {"column": "scene", "fractions": {"train": 1.5, "test": -0.5}}},
+        {"split_by": {"column": "scene", "fractions": {"../x": 1.0}}},
+        {"split_by": {"column": "scene", "seed": 0.5}},
         {"collection": Collection(id="x"), "license": "MIT"},
         {"tasks": ["nonsense"]},
     ],
@@ -164,6 +172,28 @@ def test_a_second_writer_on_one_path_is_refused(tmp_path):
         other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert "another writer is at work" in other.stderr
     assert (tmp_path / "collection.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+def test_a_forked_child_that_outlives_its_killed_parent_holds_no_lock(tmp_path):
+    program = f"""
+import os, signal, mlstac.authoring as a
+from mlstac.collection import Collection
+with a.Writer({str(tmp_path)!r}, Collection(id="x")) as writer:
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    print(child, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        try:
+            assert parent.wait(timeout=60) == -signal.SIGKILL
+            assert authoring.write([{"x": 1}], tmp_path, id="x").train.n_items == 1
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs users and modes")

@@ -20,7 +20,7 @@ def quick_folder(tmp_path):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("arguments", [["new", "1"], ["overwrite", "3"]], ids=["new", "overwrite"])
+@pytest.mark.parametrize("arguments", [["new", "1"], ["overwrite", "3"], ["parts", "4"]], ids=lambda given: given[0])
 def test_a_run_killed_anywhere_shows_old_or_new_and_a_rerun_ends_byte_for_byte_alike(
     quick_folder, repository, arguments
 ):

@@ -232,7 +232,7 @@ def test_split_by_a_property_divides_one_iterable(tmp_path):
         "test": 0,
         "holdout": 3,
     }
-    assert "part" in read_collection(tmp_path)["ml:split_strategy"]
+    assert read_collection(tmp_path)["ml:split_strategy"] == {"by": "column", "column": "part"}
 
 
 @pytest.mark.parametrize("samples", [{"train": []}, [], {"train": [], "test": iter(())}])

@@ -1,0 +1,53 @@
+"""Parts of a dataset as functions at the top of a module, which any process can import."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from mlstac.sample import Sample
+
+SAMPLES_A_SCENE = 12
+
+
+def values_of(scene):
+    """What the samples of a scene hold, in order."""
+    return [100 * scene + number for number in range(SAMPLES_A_SCENE)]
+
+
+def read_scene(scene, *, plus=0):
+    """One part."""
+    for value in values_of(scene):
+        image = np.full((2, 8, 8), value + plus, np.int32)
+        yield Sample(tensors={"x": image}, id=f"s{value}", properties={"scene": scene})
+
+
+def read_scene_and_die_once(scene, *, marker):
+    """One part, whose first attempt ends by SIGKILL, of its own process and no other.
+
+    Nine samples of four a shard: the first shard is whole by then, for the second was handed over after it.
+    """
+    for number, sample in enumerate(read_scene(scene)):
+        if number == 9 and not Path(marker).exists():
+            Path(marker).write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield sample
+
+
+def read_scene_and_note(scene, *, folder):
+    """One part that leaves a file for each time it is asked."""
+    (Path(folder) / f"{scene}-{len(list(Path(folder).iterdir()))}").touch()
+    yield from read_scene(scene)
+
+
+def read_scene_together(scene, *, barrier):
+    """One part that begins when as many others do as the barrier waits for."""
+    barrier.wait()
+    yield from read_scene(scene)
+
+
+def read_nameless(scene):
+    """One part whose samples have no ids."""
+    for value in values_of(scene):
+        yield {"x": np.full((2, 8, 8), value, np.int32)}
