@@ -57,14 +57,20 @@ def _turn_back(degrees: float) -> Callable[[Floats], Floats]:
 
 
 def bound_geometry(geometry: "shapely.Geometry") -> Bbox:
-    """Bounding box as GeoJSON wants it: west > east where the parts meet at the antimeridian."""
+    """Bounding box as GeoJSON wants it: west > east where the parts meet at the antimeridian.
+
+    It is never more than half of the Earth that lies over the antimeridian: what is wider has all longitudes,
+    so that a search knows which rows may lie over it.
+    """
     import shapely
 
     parts = shapely.get_parts(geometry)
     bounds = shapely.bounds(parts)
     west, south, east, north = shapely.bounds(geometry).tolist()
     if west <= -180 and east >= 180 and len(parts) > 1 and not (np.ptp(bounds[:, [0, 2]], axis=1) >= 360).any():
-        west, east = _merge_longitudes(bounds[:, 0], bounds[:, 2])
+        first, last = _merge_longitudes(bounds[:, 0], bounds[:, 2])
+        if first <= last or last + 360.0 - first <= 180.0:
+            west, east = first, last
     return west, south, east, north
 
 

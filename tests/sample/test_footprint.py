@@ -374,3 +374,16 @@ def test_a_grid_far_from_where_its_crs_is_used_is_refused_with_the_mend(crs, tra
 def test_a_grid_near_where_its_crs_is_used_is_placed(crs, transform):
     geometry, _ = footprint(crs, transform, (64, 64))
     assert geometry.is_valid
+
+
+@given(st.lists(st.tuples(st.floats(-180, 180), st.floats(0, 170)), min_size=1, max_size=5))
+def test_a_box_over_the_antimeridian_lies_over_at_most_half_the_earth(arcs):
+    """So that a search may leave out what lies on one side of it."""
+    parts = [shapely.box(west, 0, min(west + width, 180), 1) for west, width in arcs]
+    region = shapely.union_all([*parts, shapely.box(170, 2, 180, 3), shapely.box(-180, 2, -175, 3)])
+    west, _, east, _ = bound_geometry(region)
+    if west > east:
+        assert west >= 0 >= east
+        assert east + 360 - west <= 180
+    else:
+        assert (west, east) == (-180, 180)
