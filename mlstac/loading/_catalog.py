@@ -1,7 +1,7 @@
 """The catalog of a dataset: rows of one or more parts, one after another."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,9 @@ from mlstac.loading._layout import TensorLayout
 from mlstac.loading._part import Part
 from mlstac.loading._shards import Shards
 from mlstac.storage import redact
+
+if TYPE_CHECKING:
+    from mlstac.search import Query
 
 
 class Catalog:
@@ -110,6 +113,49 @@ class Catalog:
         if not tables:
             return self.schema().empty_table().select(list(columns))
         return pa.concat_tables(tables)
+
+    def search(self, query: "Query", rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Rows that a query means, of all or of those given, in their order.
+
+        Raises
+        ------
+        NotFoundError, InvalidArgumentError
+            If it asks for a column that is not there, or for what cannot be asked of it.
+        CatalogError
+            If the parts have not one schema.
+        """
+        from mlstac.search import plan_query
+
+        edges = self.edges()
+        if not self.parts:
+            return np.zeros(0, np.int64)
+        plan = plan_query(query, self.schema())
+        wanted = range(len(self.parts))
+        if rows is not None:
+            owner = np.searchsorted(edges, rows, side="right") - 1
+            wanted = np.unique(owner).tolist()
+        found = [np.zeros(0, np.int64)]
+        for number in wanted:
+            part = self.parts[number]
+            self._check_columns(part, (*plan.columns, *plan.late_columns))
+            found.append(part.search(plan) + edges[number])
+        matches = np.concatenate(found)
+        if rows is None:
+            return matches
+        meant = np.zeros(len(self), np.bool_)
+        meant[matches] = True
+        picked: NDArray[np.int64] = rows[meant[rows]]
+        return picked
+
+    def _check_columns(self, part: Part, columns: Sequence[str]) -> None:
+        """Refuse a part in which a column is missing or of another type than in the first: all have one schema."""
+        ours, theirs = self.schema(), part.schema()
+        for name in {name if name in ours.names else name.partition(".")[0] for name in columns}:
+            if name not in theirs.names or theirs.field(name).type != ours.field(name).type:
+                raise CatalogError(
+                    f"{redact(part.url)} has no column {name!r} of type {ours.field(name).type}, as the first part of "
+                    "the catalog has; all parts have one schema: fetch the dataset again, or write it again"
+                )
 
     def row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
         """Some top-level columns of one row."""

@@ -1,7 +1,7 @@
 """What of a dataset is chosen: samples, tensors, bands, windows, values; nothing here reads a sample."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from mlstac.loading._reader import Reader
 from mlstac.loading._selection import rows_of
 from mlstac.loading._statistics import TensorStatistics, affines_of, given_statistics
 from mlstac.loading._values import make_output
+
+if TYPE_CHECKING:
+    from mlstac.search import Query
 
 Rows = NDArray[np.int64]
 Step = tuple[str, dict[str, Any]]
@@ -147,6 +150,58 @@ class Chosen:
             kept = chosen.astype("<u8").tobytes()
         fingerprint = fingerprint_rows(self._origin.fingerprint, picked)
         return self._derive(("subset", {"rows": kept}), _rows=picked, _fingerprint=fingerprint)
+
+    def filter(
+        self,
+        *,
+        bbox: Sequence[float] | None = None,
+        intersects: Any = None,
+        datetime: Any = None,
+        ids: str | Iterable[str] | None = None,
+        where: str | Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The samples that meet every condition given, in their order; only the catalog is read, and of it few columns.
+
+        A sample whose place, time or column is not known meets no condition on it.
+
+        Parameters
+        ----------
+        bbox : sequence of 4 float, optional
+            West, south, east, north in degrees; west > east crosses the antimeridian. The sample's own bounding box
+            meets it.
+        intersects : GeoJSON dict, shapely geometry, WKB, GeoSeries or other object with ``__geo_interface__``, optional
+            The sample's footprint meets it. Longitude and latitude of WGS 84.
+        datetime : str, datetime, date or pair of them, optional
+            As a STAC API takes it: ``"2020-06"`` (the whole month), ``"2020-06-01/2020-08"``, ``"2020-06/.."``,
+            ``(start, None)``. Both ends belong to it. The sample's instant or interval meets it.
+        ids : str or iterable of str, optional
+            Those of them that are there.
+        where : str or dict, optional
+            CQL2 text over the catalog's columns, ``"cloud_cover < 10 AND class IN ('Forest', 'River')"``, or CQL2
+            JSON.
+
+        Returns
+        -------
+        Dataset
+            With an order, a fingerprint and a state of its own; it may have no samples.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a condition cannot be meant, or none is given.
+        NotFoundError
+            If it asks for a column that the catalog does not have; lists those that it has.
+        """
+        from mlstac.search import make_query
+
+        query = make_query(bbox=bbox, intersects=intersects, datetime=datetime, ids=ids, where=where)
+        return self.meeting(query)
+
+    def meeting(self, query: "Query") -> Self:
+        """The samples that a query means; `filter` says what can be asked."""
+        picked = self._reader.catalog.search(query, self._rows)
+        fingerprint = fingerprint_rows(self._origin.fingerprint, picked)
+        return self._derive(("meeting", {"query": query}), _rows=picked, _fingerprint=fingerprint)
 
     def scaled(self) -> Self:
         """Stored values as the quantities they stand for: value * scale + offset, float32.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ from mlstac.loading._layout import TensorLayout
 from mlstac.loading._ranged import RangedFile, column_ranges
 from mlstac.loading._shards import Shards
 from mlstac.storage import redact
+
+if TYPE_CHECKING:
+    from mlstac.search import Plan
 
 Opener = Callable[[list[str]], tuple[pq.ParquetFile, RangedFile | None]]
 """Opens the file, given the columns to keep as dictionaries; a remote one, read by columns, comes with its bytes."""
@@ -87,12 +90,12 @@ class Part:
             return self._open_file([])
 
     @contextmanager
-    def _reading(self, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
-        """The file, with the bytes of some columns at hand if it is remote."""
+    def _reading(self, columns: Sequence[str], groups: Sequence[int] | None = None) -> Iterator[pq.ParquetFile]:
+        """The file, with the bytes of some columns (of some row groups) at hand if it is remote."""
         file = self.file()
         ranged = self._file[1] if self._file is not None else None
         if ranged is not None:
-            ranged.fetch(column_ranges(file.metadata, columns))
+            ranged.fetch(column_ranges(file.metadata, columns, groups))
         try:
             yield file
         except (pa.ArrowException, OSError) as error:
@@ -169,6 +172,31 @@ class Part:
                 return row
             number -= count
         raise IndexError(number)
+
+    def search(self, plan: "Plan") -> NDArray[np.int64]:
+        """Numbers of the rows that a query means.
+
+        Reads the columns that it speaks of, in the row groups whose statistics do not rule it out.
+        """
+        metadata = self.file().metadata
+        firsts = np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
+        candidates: dict[int, tuple[pa.Table, NDArray[np.int64]]] = {}
+        groups = plan.groups(metadata)
+        if not groups:
+            return np.zeros(0, np.int64)
+        with self._reading(plan.columns, groups) as file:
+            for group in groups:
+                table = file.read_row_group(group, columns=list(plan.columns), use_threads=False)
+                rows = plan.candidates(table)
+                if len(rows):
+                    candidates[group] = (table.take(pa.array(rows)) if plan.late_columns else table, rows)
+        if plan.late_columns and candidates:
+            with self._reading(plan.late_columns, list(candidates)) as file:
+                for group, (table, rows) in candidates.items():
+                    late = file.read_row_group(group, columns=list(plan.late_columns), use_threads=False)
+                    candidates[group] = (table, rows[plan.keep(table, late.take(pa.array(rows)))])
+        found = [rows + firsts[group] for group, (_, rows) in candidates.items()]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def schema(self) -> pa.Schema:
         """Arrow schema of the file."""

@@ -91,8 +91,10 @@ class RangedFile(io.RawIOBase):
         return None
 
 
-def column_ranges(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
-    """Bytes of some columns, by their dotted paths or a beginning of those, in all row groups."""
+def column_ranges(
+    metadata: pq.FileMetaData, columns: Sequence[str], groups: Sequence[int] | None = None
+) -> list[tuple[int, int]]:
+    """Bytes of some columns, by their dotted paths or a beginning of those, in some row groups or all."""
     ranges = []
     paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
     wanted = [
@@ -100,7 +102,7 @@ def column_ranges(metadata: pq.FileMetaData, columns: Sequence[str]) -> list[tup
         for number, path in enumerate(paths)
         if any(path == column or path.startswith(column + ".") for column in columns)
     ]
-    for group in range(metadata.num_row_groups):
+    for group in range(metadata.num_row_groups) if groups is None else groups:
         row_group = metadata.row_group(group)
         for number in wanted:
             chunk = row_group.column(number)

@@ -35,6 +35,7 @@ from mlstac.sample._properties import RESERVED_PREFIXES, RESERVED_PROPERTIES
 from mlstac.sample._row import Grid, Row, sample_row
 from mlstac.sample._sample import Sample
 from mlstac.sample._summary import Summary, merge_summaries, read_summary
+from mlstac.sample._time import parse_time, to_microseconds
 
 if TYPE_CHECKING:
     from mlstac.sample._catalog import catalog_schema, catalog_table
@@ -90,12 +91,14 @@ __all__ = [
     "pack_columns",
     "pack_shard",
     "parquet_options",
+    "parse_time",
     "read_header",
     "read_summary",
     "rows_table",
     "sample_centre",
     "sample_row",
     "split_keyed_name",
+    "to_microseconds",
 ]
 
 _LAZY = {

@@ -13,7 +13,9 @@ from tests.house.imports import imports_of, read_imports, room_of_import, room_o
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mlstac"
 
-_BELOW_THE_FACE = {"errors", "collection", "sample", "storage", "frameworks", "pictures", "loading", "authoring"}
+_BELOW_THE_FACE = {"errors", "collection", "sample", "storage", "frameworks", "pictures"} | {
+    *("search", "loading", "authoring")
+}
 MAY_IMPORT = {
     "errors": set(),
     "collection": {"errors"},
@@ -21,7 +23,8 @@ MAY_IMPORT = {
     "frameworks": {"errors", "collection"},
     "pictures": {"errors", "collection"},
     "storage": {"errors", "collection", "sample"},
-    "loading": {"errors", "collection", "sample", "storage", "frameworks", "pictures"},
+    "search": {"errors", "sample"},
+    "loading": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "search"},
     "authoring": {"errors", "collection", "sample", "storage", "frameworks", "pictures"},
     "mlstac": _BELOW_THE_FACE,
     "cli": _BELOW_THE_FACE | {"mlstac"},
