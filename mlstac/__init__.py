@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mlstac import errors
 
 if TYPE_CHECKING:
-    from mlstac.authoring import Writer, write, write_parts
+    from mlstac.authoring import Writer, append, write, write_parts
     from mlstac.collection import Collection, Tensor
     from mlstac.loading import Dataset, load, mix
     from mlstac.loading import open_collection as open
@@ -31,6 +31,7 @@ __all__ = [
     "Tensor",
     "Writer",
     "__version__",
+    "append",
     "errors",
     "load",
     "mix",
@@ -46,6 +47,7 @@ _HOMES = {
     "Sample": "mlstac.sample.Sample",
     "Tensor": "mlstac.collection.Tensor",
     "Writer": "mlstac.authoring.Writer",
+    "append": "mlstac.authoring.append",
     "load": "mlstac.loading.load",
     "mix": "mlstac.loading.mix",
     "open": "mlstac.loading.open_collection",

@@ -1,16 +1,19 @@
 """The end of an authoring: catalogs of all splits, and then, alone and last, the collection."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlstac.authoring._base import named_parts
 from mlstac.authoring._checksums import own_checksums
 from mlstac.authoring._description import Description
-from mlstac.authoring._journal import CONTENT, Run, ShardRecord
-from mlstac.authoring._session import COLLECTION, Session
+from mlstac.authoring._journal import ShardRecord
+from mlstac.authoring._ledger import Ledger
+from mlstac.authoring._session import Session
 from mlstac.authoring._summary import describe_extent, describe_tensors
 from mlstac.authoring._target import NewFile
 from mlstac.collection import ML_AOI_SPLITS, Asset, Catalog, Collection, Split, Tensor
@@ -30,26 +33,37 @@ def commit(session: Session, declared: Collection, description: Description, *, 
     Collection
         As written.
     """
-    run = session.run
-    records = run.records()
+    ledger = Ledger([*session.base, session.run])
+    records = ledger.records
     collection = declared.model_copy(deep=True)
     collection.tensors = describe_tensors(description.final(), records)
     collection.check_tasks()
-    schemas = [_rows_schema(run, at) for at in range(len(run))]
+    schemas = [ledger.schema(at) for at in range(len(ledger))]
     collection.extent, collection.placed = describe_extent(declared, merge_summaries(map(read_summary, schemas)))
     varying = [name for name, tensor in collection.tensors.items() if tensor.shape is None or None in tensor.shape]
     schema = catalog_schema(schemas, collection=collection.id, varying=varying)
-    collection.splits, assets = {}, {}
-    for split in dict.fromkeys([*STANDARD_SPLITS, *splits]):
+    before = _standing_parts(session, collection, schema)
+    known = session.existing.splits if session.existing is not None else ()
+    first_new = 0 if before is None else len(ledger) - len(session.run)
+    collection.splits = {}
+    assets: dict[str, Asset] = {}
+    for split in dict.fromkeys([*STANDARD_SPLITS, *known, *splits]):
         session.make_folder(split)
-        names = []
-        for number, shards in enumerate(_parts(records, split), start=session.first_part(split)):
+        standing = {} if before is None else before.get(split, {})
+        parts = list(_parts(records, split, first=first_new))
+        if not parts and not standing:
+            parts = [[]]  # a split without rows has one part too
+        names = list(standing)
+        for number, shards in enumerate(parts, start=session.first_part(split)):
             name, file = f"{split}-{number:05d}", f"{split}/catalog-{number:05d}.parquet"
-            fragments = _fragments(session, records, shards, collection.tensors)
-            assets[name] = _write_part(session, file, fragments, schema)
+            fragments = _fragments(session, ledger, shards, collection.tensors)
+            standing[name] = _write_part(session, file, fragments, schema)
             if split in ML_AOI_SPLITS:
-                assets[name] = assets[name].model_copy(update={"ml-aoi:split": ML_AOI_SPLITS[split]})
+                standing[name] = standing[name].model_copy(update={"ml-aoi:split": ML_AOI_SPLITS[split]})
             names.append(name)
+        if len(names) > 1:  # the part of a split that had no rows says nothing now
+            names = [name for name in names if _row_count(standing[name]) != 0]
+        assets |= {name: standing[name] for name in names}
         n_items = sum(record.n_samples for record in records if record.split == split)
         collection.splits[split] = Split(n_items=n_items, assets=names)
     kept = {name: asset for name, asset in collection.assets.items() if _MIRROR not in (asset.roles or [])}
@@ -61,24 +75,45 @@ def commit(session: Session, declared: Collection, description: Description, *, 
         )
         session.target.put(f"{split}/catalog.json", catalog.to_json().encode())
     document = collection.to_json().encode()
-    run.save(commits=hashlib.sha256(document).hexdigest())
-    session.target.put(COLLECTION, document)
+    session.run.save(
+        commits=hashlib.sha256(document).hexdigest(), parts=named_parts(collection), collection=json.loads(document)
+    )
+    session.replace_collection(document)
     return collection
 
 
-def _rows_schema(run: Run, at: int) -> pa.Schema:
-    schema = run.schema(at)
-    return schema.remove(schema.get_field_index(CONTENT))
+def _standing_parts(session: Session, collection: Collection, schema: pa.Schema) -> dict[str, dict[str, Asset]] | None:
+    """The parts by split that may stand beside new ones; None where all rows have to be written anew.
 
-
-def _parts(records: Sequence[ShardRecord], split: str) -> Iterator[list[int]]:
-    """Divide a split's fragments into parts.
-
-    All rows of a shard stand in one part; a split without rows has one part too.
+    All parts of a dataset have the same columns, and rows share checksums alike in all of them.
     """
+    existing = session.existing
+    if existing is None:
+        return None
+    for name, tensor in collection.tensors.items():
+        if name not in existing.tensors or existing.tensors[name].checksum_rows != tensor.checksum_rows:
+            return None
+    standing: dict[str, dict[str, Asset]] = {}
+    for split, part in existing.splits.items():
+        standing[split] = {name: existing.assets[name] for name in part.assets}
+        for asset in standing[split].values():
+            file = asset.href.removeprefix("./")
+            if asset.size is None or session.target.size(file) != asset.size:
+                return None
+            if not pq.read_schema(session.target.path(file)).equals(schema, check_metadata=False):
+                return None
+    return standing
+
+
+def _row_count(asset: Asset) -> Any:
+    return (asset.model_extra or {}).get("table:row_count")
+
+
+def _parts(records: Sequence[ShardRecord], split: str, *, first: int) -> Iterator[list[int]]:
+    """Divide a split's fragments, from one on, into parts; all rows of a shard stand in one part."""
     part: list[int] = []
     rows = 0
-    for at, record in enumerate(records):
+    for at, record in enumerate(records[first:], start=first):
         if record.split != split:
             continue
         if part and rows + record.n_samples > ROWS_A_PART:
@@ -86,7 +121,8 @@ def _parts(records: Sequence[ShardRecord], split: str) -> Iterator[list[int]]:
             part, rows = [], 0
         part.append(at)
         rows += record.n_samples
-    yield part
+    if part:
+        yield part
 
 
 def _write_part(session: Session, name: str, fragments: Iterable[pa.Table], schema: pa.Schema) -> Asset:
@@ -111,17 +147,15 @@ def _write_part(session: Session, name: str, fragments: Iterable[pa.Table], sche
 
 
 def _fragments(
-    session: Session, records: Sequence[ShardRecord], shards: Iterable[int], tensors: Mapping[str, Tensor]
+    session: Session, ledger: Ledger, shards: Iterable[int], tensors: Mapping[str, Tensor]
 ) -> Iterator[pa.Table]:
-    """The rows of some shards, without what only the journal needs."""
+    """The rows of some shards, as the catalog is to have them."""
     for at in shards:
-        rows = session.run.rows(at).drop_columns([CONTENT])
+        record = ledger.records[at]
         loose = [
-            name
-            for name, layout in records[at].layouts.items()
-            if layout == "stacked" and tensors[name].checksum_rows == 1
+            name for name, layout in record.layouts.items() if layout == "stacked" and tensors[name].checksum_rows == 1
         ]
-        yield own_checksums(session.target, records[at], rows, loose)
+        yield own_checksums(session.target, record, ledger.rows(at), loose)
 
 
 def _groups(fragments: Iterable[pa.Table], schema: pa.Schema, group_rows: int) -> Iterator[pa.Table]:

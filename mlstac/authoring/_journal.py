@@ -78,8 +78,8 @@ class Run:
         self._target = target
         self.number = number
         self.settings = settings
-        self._folder = f"{_JOURNAL}/{number:05d}"
-        self._fragments = [name for name in target.names(self._folder) if name.endswith(".parquet")]
+        self.folder = f"{_JOURNAL}/{number:05d}"
+        self._fragments = [name for name in target.names(self.folder) if name.endswith(".parquet")]
 
     def __len__(self) -> int:
         return len(self._fragments)
@@ -87,7 +87,7 @@ class Run:
     def save(self, **changes: Any) -> None:
         """Write the settings, changed or not, in one step."""
         self.settings = {**self.settings, **changes}
-        self._target.put(f"{self._folder}/run.json", json.dumps(self.settings).encode())
+        self._target.put(f"{self.folder}/run.json", json.dumps(self.settings).encode())
 
     def append(self, rows: pa.Table, record: ShardRecord) -> None:
         """Say that a shard is whole."""
@@ -95,7 +95,7 @@ class Run:
         table = rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: record.to_json().encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        with self._target.create(f"{self._folder}/{name}") as file:
+        with self._target.create(f"{self.folder}/{name}") as file:
             file.write(sink.getvalue().to_pybytes())
         self._fragments.append(name)
 
@@ -106,7 +106,7 @@ class Run:
         while whole < len(records) and self._target.size(records[whole].name) == records[whole].size:
             whole += 1
         while len(self) > whole:  # the fragment first: a shard without one is not there, a fragment without is a lie
-            self._target.remove(f"{self._folder}/{self._fragments[-1]}")
+            self._target.remove(f"{self.folder}/{self._fragments[-1]}")
             self._fragments.pop()
             self._target.remove(records[len(self)].name)
 
@@ -115,12 +115,12 @@ class Run:
         return [_record(self.schema(at)) for at in range(len(self))]
 
     def schema(self, at: int) -> pa.Schema:
-        return pq.read_schema(self._target.path(f"{self._folder}/{self._fragments[at]}"))
+        return pq.read_schema(self._target.path(f"{self.folder}/{self._fragments[at]}"))
 
     def rows(self, at: int, columns: list[str] | None = None) -> pa.Table:
         """The rows of one shard."""
         # ParquetFile and not read_table: that one would take the folder for a partitioned dataset.
-        with pq.ParquetFile(self._target.path(f"{self._folder}/{self._fragments[at]}")) as file:
+        with pq.ParquetFile(self._target.path(f"{self.folder}/{self._fragments[at]}")) as file:
             return file.read(columns=columns)
 
     def contents(self, split: str) -> Iterator[tuple[str, int]]:
@@ -142,10 +142,10 @@ class Run:
         self._target.remove_tree(f"{PARTS}/{self.number:05d}")
         # run.json goes first: without it the rest is no run.
         for name in ("run.json", *self._fragments):
-            self._target.remove(f"{self._folder}/{name}")
-        self._target.remove_temporary(self._folder)
+            self._target.remove(f"{self.folder}/{name}")
+        self._target.remove_temporary(self.folder)
         self._fragments = []
-        for folder in (self._folder, _JOURNAL):
+        for folder in (self.folder, _JOURNAL):
             self._target.remove_folder_if_empty(folder)
 
 
@@ -173,10 +173,15 @@ class Journal:
 
     def begin(self, settings: Mapping[str, Any]) -> Run:
         """Open a new run under the next number."""
-        taken = [int(name) for name in self._target.names(_JOURNAL) if name.isdigit()]
-        run = Run(self._target, max(taken, default=-1) + 1, dict(settings))
-        self._target.make_folder(run._folder)
+        run = self.draft(settings)
         run.save()
+        return run
+
+    def draft(self, settings: Mapping[str, Any] | None = None) -> Run:
+        """Make the folder of a new run, which is none until its settings are saved."""
+        taken = [int(name) for name in self._target.names(_JOURNAL) if name.isdigit()]
+        run = Run(self._target, max(taken, default=-1) + 1, dict(settings or {}))
+        self._target.make_folder(run.folder)
         return run
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlstac.errors import InvalidSampleError
 
-_LARGE = "an integer that no float holds"
+LARGE = "an integer that no float holds"
 
 
 class Properties:
@@ -83,7 +83,7 @@ def _kind(value: Any) -> str | None:
             kind = _kind(item) if kind is None else _join(kind, _kind(item) or kind)
         return "a list" if kind is None else f"a list of {kind}"
     if type(value) is int and int(float(value)) != value:
-        return _LARGE
+        return LARGE
     for kind, types in (
         ("bool", bool),
         ("int", int),
@@ -102,8 +102,8 @@ def _join(some: str, more: str) -> str | None:
         return some
     if {some, more} == {"int", "float"}:
         return "float"
-    if {some, more} == {"int", _LARGE}:
-        return _LARGE
+    if {some, more} == {"int", LARGE}:
+        return LARGE
     prefix = "a list of "
     if some.startswith(prefix) and more.startswith(prefix):
         joined = _join(some.removeprefix(prefix), more.removeprefix(prefix))

@@ -1,14 +1,16 @@
 """The start of an authoring: whether the path is free, and the unfinished run to go on with, if there is one."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from mlstac.authoring._adopt import adopt
+from mlstac.authoring._base import described, find_base, named_parts, read_collection
 from mlstac.authoring._journal import PARTS, PRIVATE, Journal, Run
 from mlstac.authoring._lock import Lock
 from mlstac.authoring._target import Target
-from mlstac.errors import ExistsError, InvalidArgumentError
+from mlstac.collection import Collection
+from mlstac.errors import CollectionError, ExistsError, InvalidArgumentError
 
 COLLECTION: Final = "collection.json"
 _SHARD = re.compile(r"(\d{5,6})\.safetensors")
@@ -22,10 +24,20 @@ class Session:
     ----------
     settings : mapping
         What decides the bytes of the shards; a run is gone on with only under the same settings.
+    append : bool
+        Add to the dataset that is there.
     """
 
-    def __init__(self, target: Target, *, settings: Mapping[str, Any], overwrite: bool) -> None:
+    def __init__(
+        self, target: Target, *, settings: Mapping[str, Any], overwrite: bool = False, append: bool = False
+    ) -> None:
         self.target = target
+        self.base: list[Run] = []
+        """The runs whose shards the new collection will name before those of this run."""
+        self.existing: Collection | None = None
+        """The collection that is added to."""
+        self.is_committed = False
+        """Whether the run's collection stands already: it was killed after that, before it could say so."""
         self._made = target.make_folder(PRIVATE)
         self._lock = Lock(target.path(f"{PRIVATE}/lock"))
         try:
@@ -34,16 +46,17 @@ class Session:
             self._remove_folders()
             raise
         try:
-            self.run = self._open_run(dict(settings), overwrite=overwrite)
+            if append:
+                self.run = self._open_append(dict(settings))
+            else:
+                self.run = self._open_run(dict(settings), overwrite=overwrite)
         except BaseException:
             self._release()
             raise
 
     def digest(self) -> str | None:
         """The sha256 of the collection that readers see now; None where there is none."""
-        if not self.target.exists(COLLECTION):
-            return None
-        return hashlib.sha256(self.target.read(COLLECTION)).hexdigest()
+        return self.target.digest(COLLECTION)
 
     def make_folder(self, name: str) -> None:
         """Make a folder of the dataset, to be removed again if nothing comes of it."""
@@ -78,20 +91,106 @@ class Session:
             self.run.discard(shards=False)
         self._release()
 
+    def accept(self) -> None:
+        """Mark a run whose collection stands as finished, whatever the caller is about."""
+        _forget_all_but(Journal(self.target).runs(), self.run)
+
     def forget(self) -> None:
         """Put the unfinished run aside, so that the next call starts afresh."""
-        self.run.discard(shards=not _is_in_use(self.run, self.digest()))
+        self.run.discard(shards=not self._is_in_use(self.run, self.digest()))
+
+    def replace_collection(self, document: bytes) -> None:
+        """Let the new collection take the place of the one that the run began from.
+
+        Raises
+        ------
+        ChangedError
+            If that one was changed meanwhile by somebody who takes no lock.
+        """
+        self.target.replace_if(COLLECTION, document, expected=self.run.settings["replaces"])
+
+    def _open_append(self, settings: dict[str, Any]) -> Run:
+        self.existing = read_collection(self.target, COLLECTION)
+        settings |= described(self.existing)
+        seen = self.digest()
+        runs = Journal(self.target).runs()
+        last = runs[-1] if runs else None
+        if last is not None and not last.settings.get("finished"):
+            if self._is_in_use(last, seen):
+                self._clean()
+                self.is_committed = bool(last.settings.get("appends"))
+                if self.is_committed:
+                    return last
+                _forget_all_but(runs, last)
+            elif not last.settings.get("appends"):
+                raise ExistsError(
+                    f"{self.target} holds an unfinished run that was to replace the dataset; finish it by the same call"
+                    " with overwrite=True, or remove it with mlstac.gc(path, unfinished=True)"
+                )
+            elif last.settings["parts_before"] == named_parts(self.existing):
+                differs = _difference(last.settings["decides"], settings)
+                if differs is not None:
+                    raise InvalidArgumentError(
+                        f"{self.target} holds an unfinished append with another {differs}; make the same call as then"
+                        " to go on with it, or remove it with mlstac.gc(path, unfinished=True)"
+                    )
+                self._clean()
+                last.cut_at_damage()
+                self.base = [run for run in runs if run.number in last.settings["base"]]
+                if last.settings["replaces"] != seen:  # its words were changed since, its samples were not
+                    last.save(replaces=seen)
+                return last
+            else:  # the dataset is another by now, and these shards can never be named
+                self._clean()
+                last.discard(shards=True)
+            runs = Journal(self.target).runs()
+        base = find_base(runs, self.existing)
+        self.base = base if base is not None else [adopt(self.target, self.existing, seen=seen)]
+        return self._begin(
+            settings,
+            seen,
+            appends=True,
+            base=[run.number for run in self.base],
+            parts_before=named_parts(self.existing),
+            counts_before={name: split.n_items for name, split in self.existing.splits.items()},
+        )
+
+    def _begin(self, settings: dict[str, Any], seen: str | None, **more: Any) -> Run:
+        return Journal(self.target).begin(
+            {
+                "decides": settings,
+                "replaces": seen,
+                "first_shards": self._free_numbers(_SHARD),
+                "first_parts": self._free_numbers(_PART),
+                **more,
+            }
+        )
+
+    def _is_in_use(self, run: Run, seen: str | None) -> bool:
+        """Whether the collection that readers see names the shards of a run that is not marked as finished.
+
+        It does where it is the run's own, or names the same parts: then somebody has edited its words since.
+        """
+        if run.settings.get("finished") or seen is None or "commits" not in run.settings:
+            return False
+        if run.settings["commits"] == seen:
+            return True
+        try:
+            named = named_parts(read_collection(self.target, COLLECTION))
+        except CollectionError:  # nobody can say what it names: leave all shards where they are
+            return True
+        return bool(run.settings["parts"] == named)
 
     def _open_run(self, settings: dict[str, Any], *, overwrite: bool) -> Run:
         runs = Journal(self.target).runs()
         seen = self.digest()
         last = runs[-1] if runs else None
-        if last is not None and _is_in_use(last, seen):
+        if last is not None and self._is_in_use(last, seen):
             # Killed after the collection took its name: the dataset is whole, and nothing of it may be touched.
             self._clean()
             _forget_all_but(runs, last)
         elif last is not None and not last.settings.get("finished"):
-            if last.settings["overwrite"] == overwrite and last.settings["replaces"] == seen:
+            if last.settings.get("overwrite") == overwrite and last.settings["replaces"] == seen:
                 differs = _difference(last.settings["decides"], settings)
                 if differs is None:
                     self._clean()
@@ -102,6 +201,11 @@ class Session:
                         f"{self.target} holds an unfinished run with another {differs}; make the same call as then to"
                         " go on with it, or give overwrite=True to start over"
                     )
+            elif not overwrite and last.settings.get("appends"):
+                raise ExistsError(
+                    f"{self.target} holds a dataset, and an unfinished append to it; go on with that by mlstac.append,"
+                    " give overwrite=True to replace all, or choose another path"
+                )
             elif not overwrite:
                 raise ExistsError(
                     f"{self.target} holds a dataset, and an unfinished run that was to replace it; give overwrite=True"
@@ -114,15 +218,7 @@ class Session:
                 f"{self.target} already holds a dataset ({COLLECTION}); choose another path, or give overwrite=True to"
                 " replace it"
             )
-        return Journal(self.target).begin(
-            {
-                "decides": settings,
-                "overwrite": overwrite,
-                "replaces": seen,
-                "first_shards": self._free_numbers(_SHARD),
-                "first_parts": self._free_numbers(_PART),
-            }
-        )
+        return self._begin(settings, seen, overwrite=overwrite)
 
     def _free_numbers(self, pattern: re.Pattern[str]) -> dict[str, int]:
         """For each folder the number after the last one taken: no file that is there is ever written over."""
@@ -157,21 +253,11 @@ class Session:
             self.target.remove_folder_if_empty(folder)
 
 
-def _is_in_use(run: Run, seen: str | None) -> bool:
-    """Whether the collection that readers see may name the shards of a run that is not marked as finished.
-
-    It does where it is the run's own. It may where the run was about to commit and the collection is neither the one
-    from before: somebody edited it since.
-    """
-    if run.settings.get("finished") or seen is None or "commits" not in run.settings:
-        return False
-    return bool(run.settings["commits"] == seen or run.settings["replaces"] != seen)
-
-
 def _forget_all_but(runs: Iterable[Run], last: Run) -> None:
     """Mark a run as finished, and forget those that it replaced; their shards stay for their readers."""
+    kept = {last.number, *last.settings.get("base", [])}
     for run in runs:
-        if run.number < last.number:
+        if run.number < last.number and run.number not in kept:
             run.discard(shards=False)
     last.save(finished=True)
 

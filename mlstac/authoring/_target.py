@@ -6,6 +6,7 @@ of the operating system come out as named errors.
 """
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any, Final, Self
 
 from numpy.typing import NDArray
 
-from mlstac.errors import AccessError, ExistsError, InvalidArgumentError, MissingFileError, StorageError
+from mlstac.errors import AccessError, ChangedError, ExistsError, InvalidArgumentError, MissingFileError, StorageError
 from mlstac.storage import is_remote, local_path
 
 _TEMPORARY: Final = ".mlstac-tmp"
@@ -107,6 +108,33 @@ class Target:
         """Write a small file whole, replacing what had its name in one step."""
         with NewFile(self.path(name), replaces=True) as file:
             file.write(data)
+
+    def replace_if(self, name: str, data: bytes, *, expected: str | None) -> None:
+        """Write a small file whole, in one step, if what has its name is still what the caller saw.
+
+        Writers keep each other out by their lock; this keeps out what takes no lock: an editor, a copy, a writer
+        elsewhere.
+
+        Parameters
+        ----------
+        expected : str or None
+            Sha256 of the file that is to be replaced, in hexadecimal; None where there was none.
+
+        Raises
+        ------
+        ChangedError
+            If another file, or none, is there.
+        """
+        if self.digest(name) != expected:
+            raise ChangedError(
+                f"{self.path(name)} was changed by someone else meanwhile, and is left as it is; make the same call"
+                " again"
+            )
+        self.put(name, data)
+
+    def digest(self, name: str) -> str | None:
+        """The sha256 of a small file, in hexadecimal; None where there is none."""
+        return hashlib.sha256(self.read(name)).hexdigest() if self.exists(name) else None
 
     def create(self, name: str) -> "NewFile":
         """A new file of a name that is free, which takes it when the ``with`` block ends well."""

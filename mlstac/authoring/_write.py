@@ -75,7 +75,7 @@ def write(
     """
     collection = as_collection(collection, collection_fields, path)
     splitting = read_splitting(split_by)
-    splits = _by_split(samples)
+    splits = by_split(samples)
     if splitting is not None:
         if isinstance(samples, Mapping) or callable(samples):
             raise InvalidArgumentError(
@@ -135,14 +135,15 @@ def feed(
             writer.add(sample, split=split if splitting is None else splitting.split_of(sample, writer.tensors))
 
 
-def _by_split(samples: Any) -> dict[str, Any]:
-    splits = dict(samples) if isinstance(samples, Mapping) else {"train": samples}
+def by_split(samples: Any, *, split: str = "train") -> dict[str, Any]:
+    """Samples by split: as they are given, or all of one."""
+    splits = dict(samples) if isinstance(samples, Mapping) else {split: samples}
     if not splits:
         raise InvalidArgumentError("samples is an empty mapping; give at least one split, e.g. {'train': samples}")
-    for split, some in splits.items():
+    for name, some in splits.items():
         if not is_samples(some) and (not callable(some) or isinstance(some, Sample)):
             raise InvalidArgumentError(
-                f"samples of {split!r} are of type {type(some).__name__}; give an iterable of dicts of arrays (or of"
+                f"samples of {name!r} are of type {type(some).__name__}; give an iterable of dicts of arrays (or of"
                 " mlstac.Sample), or a mapping of split to iterable"
             )
     return splits

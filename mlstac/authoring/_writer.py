@@ -6,18 +6,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
+from mlstac.authoring._base import read_collection, restore_description
 from mlstac.authoring._commit import commit
 from mlstac.authoring._description import Description
 from mlstac.authoring._identity import Ids
 from mlstac.authoring._journal import ShardRecord
+from mlstac.authoring._ledger import Ledger
 from mlstac.authoring._measuring import measuring_in
 from mlstac.authoring._pipeline import Pipeline
 from mlstac.authoring._progress import Progress
 from mlstac.authoring._properties import Properties
 from mlstac.authoring._samples import ChangedSamplesError, Prepared, prepare, with_row
-from mlstac.authoring._session import Session
+from mlstac.authoring._session import COLLECTION, Session
 from mlstac.authoring._shard import OpenShard, samples_at_most, shard_name
 from mlstac.authoring._target import Target
+from mlstac.authoring._version import next_version
 from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
 from mlstac.sample import Row, sample_row
@@ -41,7 +44,7 @@ class Writer:
         Folder of the dataset; made if it is not there.
     collection : Collection or mapping
         What the dataset is said to be. Tensors that it describes are checked; without any, the first sample describes
-        them.
+        them. Left out with ``append=True``: the dataset has said it.
     shard_size : int or str, default "256MB"
         Bytes of samples in memory before a shard is written, over all splits; at most twice as much is held.
     layout : {"auto", "stacked", "jagged", "keyed", "single"}
@@ -54,9 +57,15 @@ class Writer:
         another kind is touched.
     storage_options : mapping, optional
         Must be empty for a local path.
+    append : bool, default False
+        Add to the dataset that is there, as `mlstac.append` does.
+    version : str, optional
+        With ``append=True``: the version of the new state; by default the second number of the old one counts on.
 
     Raises
     ------
+    MissingFileError
+        If there is no dataset to append to.
     ExistsError
         If the path holds a dataset, or another writer is at work there.
     AccessError
@@ -72,7 +81,7 @@ class Writer:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        collection: Collection | Mapping[str, Any],
+        collection: Collection | Mapping[str, Any] | None = None,
         *,
         shard_size: int | str = "256MB",
         layout: str = "auto",
@@ -80,6 +89,8 @@ class Writer:
         overwrite: bool = False,
         storage_options: Mapping[str, Any] | None = None,
         progress: bool | None = None,
+        append: bool = False,
+        version: str | None = None,
     ) -> None:
         if compression is not None:
             raise InvalidArgumentError(f"compression {compression!r} is not supported; write with compression=None")
@@ -87,14 +98,19 @@ class Writer:
             raise InvalidArgumentError(
                 "storage_options are for remote paths; this path is a local folder: leave them out"
             )
+        self._target = Target(path)
+        _check_append(append, collection, overwrite=overwrite, version=version)
+        if append:
+            collection = read_collection(self._target, COLLECTION)
         if isinstance(collection, Mapping):
             collection = Collection(**collection)
         if not isinstance(collection, Collection):
             raise InvalidArgumentError(f"collection is of type {type(collection).__name__}; give a mlstac.Collection")
-        self._target = Target(path)
         self._declared = collection.model_copy(deep=True)
         self._shard_bytes = parse_size(shard_size)
         self._overwrite = overwrite
+        self._append = append
+        self._version = version
         self._layout = layout
         self._description = Description(collection, layout=layout)
         self._properties = Properties()
@@ -104,6 +120,8 @@ class Writer:
         self._counts: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._done: dict[str, int] = {}
+        self._before: dict[str, int] = {}
+        """Samples of each split that the dataset has already, which are added to."""
         self._replayed: dict[str, Iterator[tuple[str, int]]] = {}
         self._session: Session | None = None
         self._pipeline: Pipeline | None = None
@@ -137,8 +155,10 @@ class Writer:
     def __enter__(self) -> Self:
         if self._session is not None or self.collection is not None:
             raise StateError("this writer has been used; make a new one")
-        self._session = Session(self._target, settings=self.settings(), overwrite=self._overwrite)
+        self._session = Session(self._target, settings=self.settings(), overwrite=self._overwrite, append=self._append)
         try:
+            if self._append:
+                self._take_up(self._session)
             self._pipeline = Pipeline(self._target, self._session.run, shard_bytes=self._shard_bytes)
             self._resume()
         except BaseException:
@@ -184,8 +204,14 @@ class Writer:
                 pipeline.close()
                 self.collection = self._declared
                 return self.collection
-            collection = commit(session, self._declared, self._description, splits=list(self._counts))
-            session.finish()
+            collection = self._declared
+            if session.existing is not None and not len(session.run):  # nothing to append
+                collection = session.existing
+                session.leave()
+            else:
+                if not session.is_committed:
+                    collection = commit(session, self._declared, self._description, splits=list(self._counts))
+                session.finish()
         except BaseException:
             self._leave()
             raise
@@ -215,6 +241,8 @@ class Writer:
 
     def settings(self) -> dict[str, Any]:
         """What decides the bytes of the shards."""
+        if self._append:  # what the collection says, the session reads under its lock
+            return {"shard_size": self._shard_bytes, "layout": self._layout, "id": self._declared.id}
         described = self._declared.to_dict()
         return {
             "shard_size": self._shard_bytes,
@@ -225,6 +253,21 @@ class Writer:
         }
 
     # ------------------------------------------------------------------ going on
+
+    def _take_up(self, session: Session) -> None:
+        """Begin from the dataset that is there: its tensors, columns, ids and numbers of samples."""
+        assert session.existing is not None
+        self._declared = session.existing.model_copy(deep=True)
+        if not session.is_committed:
+            self._declared.version = self._version or next_version(session.existing.version)
+        self._description = Description(self._declared, layout=self._layout)
+        base = Ledger(session.base)
+        restore_description(self._description, base.records, self._declared.tensors)
+        if base.records:
+            self._properties.restore(base.records[-1].properties)
+        for name in base.ids():
+            self._ids.add(name)
+        self._before = dict(session.run.settings["counts_before"])
 
     def _resume(self) -> None:
         session, _ = self._working()
@@ -295,6 +338,12 @@ class Writer:
         if (name, content) == (prepared.id, prepared.content):
             return
         what = f"sample {position} of split {split!r} is {prepared.id!r}"
+        if session.is_committed:
+            session.accept()
+            raise InvalidSampleError(
+                f"{what}, but the append to {self._target} that was killed had been done whole, with another sample"
+                " there; it is closed now: make the same call again to append these samples"
+            )
         differs = f"{name!r}" if name != prepared.id else "one of the same id with other contents"
         if self._part is not None:
             raise ChangedSamplesError(f"{what}, but {differs} in the attempt before")
@@ -306,7 +355,7 @@ class Writer:
         raise InvalidSampleError(f"{what}, but the unfinished run in {self._target} has {differs} there; {mend}")
 
     def _check_complete(self) -> None:
-        if self._part is None and not any(self._counts.values()):
+        if self._part is None and not self._append and not any(self._counts.values()):
             raise InvalidArgumentError("there was no sample in any split; add at least one")
         for split, done in self._done.items():
             given = self._counts.get(split, 0)
@@ -347,7 +396,7 @@ class Writer:
             self._add(sample, split)
 
     def _add(self, sample: Any, split: str) -> None:
-        _, pipeline = self._working()
+        session, pipeline = self._working()
         check_split_name(split)
         position = self._counts.get(split, 0)
         undo = self._description.mark()
@@ -358,6 +407,12 @@ class Writer:
                 self._counts[split] = position + 1
                 self._progress.add(split)
                 return
+            if session.is_committed:
+                session.accept()
+                raise InvalidSampleError(
+                    f"the append to {self._target} that was killed had been done whole, with {position} samples of"
+                    f" split {split!r}; it is closed now: append those after them by another call"
+                )
             if prepared.id in self._ids:
                 raise InvalidSampleError(
                     f"id {prepared.id!r} is used twice (now by sample {position} of split {split!r}); ids are unique in"
@@ -380,7 +435,8 @@ class Writer:
 
     def _prepare(self, sample: Any, split: str, position: int) -> tuple[Prepared, Row, dict[str, str]]:
         """Encode a sample and check all that can be checked before it is taken in."""
-        prepared = prepare(sample, split=split, position=position, description=self._description, part=self._part)
+        number = self._before.get(split, 0) + position
+        prepared = prepare(sample, split=split, position=number, description=self._description, part=self._part)
         if not self._checked and position >= self._done.get(split, 0):
             self._check_tasks()
         kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)
@@ -449,3 +505,15 @@ class Writer:
         except BaseException as error:
             self._broken = error
             raise
+
+
+def _check_append(append: bool, collection: Any, *, overwrite: bool, version: str | None) -> None:
+    if append and overwrite:
+        raise InvalidArgumentError("append=True adds to a dataset and overwrite=True replaces it; give one of them")
+    if append and collection is not None:
+        raise InvalidArgumentError(
+            "append=True takes the collection of the dataset that is there; leave collection out, and change its words"
+            " by mlstac.open(path) and collection.save(path)"
+        )
+    if version is not None and not append:
+        raise InvalidArgumentError("version= is of an append; put it into the collection: Collection(version=…)")

@@ -10,7 +10,7 @@ from mlstac.collection import Collection, Tensor
 from mlstac.errors import NotFoundError
 from mlstac.loading._feed import DatasetFeed
 from mlstac.loading._fields import Field, choose_bands, choose_tensors, cut_window
-from mlstac.loading._fingerprint import fingerprint_rows
+from mlstac.loading._fingerprint import fingerprint_rows, freeze_collection
 from mlstac.loading._metadata import Metadata
 from mlstac.loading._reader import Reader
 from mlstac.loading._selection import rows_of
@@ -63,7 +63,8 @@ class Chosen:
     def __reduce__(self) -> tuple[Any, ...]:
         from mlstac.loading._load import restore
 
-        return restore, (self._origin.config, self._origin.fingerprint, self._steps)
+        words = freeze_collection(self._origin.collection)
+        return restore, (self._origin.config, self._origin.fingerprint, self._steps, words)
 
     @property
     def collection(self) -> Collection:

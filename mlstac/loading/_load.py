@@ -10,7 +10,12 @@ from mlstac.loading._catalog import Catalog
 from mlstac.loading._chosen import Origin
 from mlstac.loading._dataset import Dataset
 from mlstac.loading._fields import Field
-from mlstac.loading._fingerprint import fingerprint_collection, fingerprint_document
+from mlstac.loading._fingerprint import (
+    fingerprint_collection,
+    fingerprint_document,
+    still_stands,
+    thaw_collection,
+)
 from mlstac.loading._layout import layout_of
 from mlstac.loading._open import open_catalog
 from mlstac.loading._reader import Reader
@@ -189,16 +194,23 @@ def open_collection(
         return place.collection
 
 
-def restore(config: Config, fingerprint: str, steps: Sequence[tuple[str, dict[str, Any]]]) -> Dataset:
-    """Make a dataset again that was pickled: read its collection, and choose again what was chosen.
+def restore(config: Config, fingerprint: str, steps: Sequence[tuple[str, dict[str, Any]]], words: bytes) -> Dataset:
+    """Make a dataset again that was pickled: as its collection was then, choosing again what was chosen.
+
+    Samples that were added since are not in it: all workers of an epoch see the same dataset.
 
     Raises
     ------
     ChangedError
-        If the dataset is no longer the one that was pickled.
+        If another dataset has taken its place.
     """
     fetcher = _fetcher(config.storage_options, config.cache)
     place = _find(config.source, fetcher)
+    if place.original is None:
+        then = thaw_collection(words, href=place.url)
+        if not still_stands(then, place.collection, config.splits):
+            raise ChangedError(f"{redact(place.url)} has changed since the dataset was made; load it again")
+        place = place._replace(collection=then)
     dataset = _make(config, place, fetcher)
     if dataset.fingerprint != fingerprint:
         raise ChangedError(f"{redact(place.url)} has changed since the dataset was made; load it again")

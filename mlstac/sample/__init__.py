@@ -34,7 +34,7 @@ from mlstac.sample._media import (
 from mlstac.sample._properties import RESERVED_PREFIXES, RESERVED_PROPERTIES
 from mlstac.sample._row import Grid, Row, sample_row
 from mlstac.sample._sample import Sample
-from mlstac.sample._summary import Summary, merge_summaries, read_summary
+from mlstac.sample._summary import SUMMARY_KEY, Summary, merge_summaries, read_summary
 from mlstac.sample._time import parse_time, to_microseconds
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ __all__ = [
     "RESERVED_PREFIXES",
     "RESERVED_PROPERTIES",
     "ROW_GROUP_ROWS",
+    "SUMMARY_KEY",
     "Addresses",
     "Column",
     "Encoded",

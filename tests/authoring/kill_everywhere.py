@@ -3,7 +3,7 @@
 A program and not a test module: it forks, and a process that forks should have started no thread. Prints one JSON
 object.
 
-Usage: ``python kill_everywhere.py FOLDER new|overwrite|parts STRIDE``
+Usage: ``python kill_everywhere.py FOLDER new|overwrite|parts|append|widen|adopt STRIDE``
 """
 
 import hashlib
@@ -82,6 +82,15 @@ def part(start):
     return [sample for sample, _ in samples(offset=100)][start:stop]
 
 
+def grow(path, *, widen):
+    """The append that is killed and made again; a new column has every catalog written anew."""
+    with mlstac.authoring.Writer(path, append=True, shard_size=9000) as writer:
+        for sample, split in samples(offset=50):
+            properties = sample.properties | ({"new": "column"} if widen else {})
+            more = Sample(sample.tensors, id=f"{sample.id}-b", bbox=sample.bbox, datetime="2021", properties=properties)
+            writer.add(more, split=split)
+
+
 def digest(path):
     """Every file that readers may see, by its sha256."""
     return {
@@ -139,18 +148,32 @@ def is_finished(path):
     return bool(runs) and json.loads(runs[-1].read_text()).get("commits") == visible_state(path)
 
 
+def says_so(path):
+    """Whether the last run knows that it is finished: else the same call must find out, and do nothing twice."""
+    runs = sorted((path / ".mlstac" / "journal").glob("*/run.json"))
+    return bool(json.loads(runs[-1].read_text()).get("finished"))
+
+
 def main(folder, *, mode, stride):
     """Kill at every point, or at every so many."""
     folder = Path(folder)
-    overwrite, in_parts = mode == "overwrite", mode == "parts"
+    grows = mode in ("append", "widen", "adopt")
 
-    if overwrite:
+    if mode not in ("new", "parts"):
         assert in_child(lambda: author(folder / "old", overwrite=False, offset=1)) == 0
+    if mode == "adopt":
+        shutil.rmtree(folder / "old" / ".mlstac")
 
     def prepare(path):
-        if overwrite:
+        if mode not in ("new", "parts"):
             shutil.copytree(folder / "old", path)
         return visible_state(path)
+
+    def call(path):
+        if grows:
+            grow(path, widen=mode == "widen")
+        else:
+            author(path, overwrite=mode == "overwrite", offset=100, in_parts=mode == "parts")
 
     whole = folder / "whole"
     prepare(whole)
@@ -158,7 +181,7 @@ def main(folder, *, mode, stride):
 
     def count():
         counted = watch(whole, kill_at=None)
-        author(whole, overwrite=overwrite, offset=100, in_parts=in_parts)
+        call(whole)
         report.write_text(str(counted[0]))
 
     assert in_child(count) == 0
@@ -171,16 +194,16 @@ def main(folder, *, mode, stride):
 
         def doomed(path=path, point=point):
             watch(path, kill_at=point)
-            author(path, overwrite=overwrite, offset=100, in_parts=in_parts)
+            call(path)
 
         status = in_child(doomed)
         killed += os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if visible_state(path) not in (old, new):
             half.append(point)
-        if is_finished(path) and digest(path) == wanted:
+        if is_finished(path) and digest(path) == wanted and (not grows or says_so(path)):
             done.append(point)  # nothing was left to do but to let go of the lock
             continue
-        rerun = in_child(lambda path=path: author(path, overwrite=overwrite, offset=100, in_parts=in_parts))
+        rerun = in_child(lambda path=path: call(path))
         if rerun != 0 or digest(path) != wanted:
             wrong.append(point)
     print(json.dumps({"points": len(points), "killed": killed, "wrong": wrong, "half": half, "done": done}))

@@ -94,7 +94,7 @@ def test_a_pickle_is_small_whatever_was_read(fresh):
     before = len(pickle.dumps(fresh))
     list(fresh.batches(16, shuffle=True))
     fresh[3]
-    assert len(pickle.dumps(fresh)) == before < 1000
+    assert len(pickle.dumps(fresh)) == before < 2000  # the collection's words, compressed
 
 
 def test_chains_of_choices_survive_pickling(fresh, numbers):

@@ -133,7 +133,7 @@ def test_a_pickle_is_where_and_what_and_no_arrays(tiny, arrays):
     ds = mlstac.load(tiny, framework="numpy").select(bands=["B04"]).window(slice(1, 3), slice(0, 5)).subset(slice(4, 9))
     ds[0]
     raw = pickle.dumps(ds)
-    assert len(raw) < 1500
+    assert len(raw) < 2500  # the collection's words, compressed
     again = pickle.loads(raw)
     assert again.fingerprint == ds.fingerprint
     assert np.array_equal(again[:]["input"], arrays["input"][4:9, 2:, 1:3, :5])

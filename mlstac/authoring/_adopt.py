@@ -1,0 +1,205 @@
+"""The journal of a dataset that came without one: from its catalogs and its shards.
+
+A dataset that was copied or downloaded has no journal, and what the journal knew of each shard stands in the rows that
+the catalog has of it; statistics are taken from the shards once more, in the blocks in which a writer takes them.
+"""
+
+import json
+import mmap
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlstac.authoring._base import named_parts
+from mlstac.authoring._block import Block, Measures
+from mlstac.authoring._description import Description
+from mlstac.authoring._fragment import as_fragment, property_kinds
+from mlstac.authoring._journal import Journal, Run, ShardRecord
+from mlstac.authoring._measuring import measuring_in
+from mlstac.authoring._pool import Pool
+from mlstac.authoring._progress import Progress
+from mlstac.authoring._properties import Properties
+from mlstac.authoring._shapes import UNSEEN, join_shapes
+from mlstac.authoring._target import Target
+from mlstac.collection import Collection
+from mlstac.errors import CatalogError, MissingFileError, ShardError
+from mlstac.sample import header_length, read_header
+
+_NUMBER: Final = re.compile(r"(\d+)\.safetensors")
+
+
+def adopt(target: Target, collection: Collection, *, seen: str | None) -> Run:
+    """Make a journal of what a dataset's catalogs say.
+
+    Killed half-way it leaves no run, for its settings are written last.
+
+    Returns
+    -------
+    Run
+        As if it had written the whole dataset.
+
+    Raises
+    ------
+    CatalogError, ShardError, MissingFileError
+        If a part or a shard is not there, or not as the other says.
+    """
+    run = Journal(target).draft()
+    description, properties = Description(collection), Properties()
+    for tensor in description.tensors.values():
+        if tensor.layout != "single":
+            tensor.layout = None  # what it came to; each shard says its own
+    progress = Progress()
+    try:
+        for split, name, rows in _shards(target, collection):
+            record = _read_shard(target, split, name, rows, description)
+            properties.note(property_kinds(rows))
+            record.properties.update(properties.to_json())
+            run.append(as_fragment(rows, collection.tensors), record)
+            for _ in range(len(rows)):
+                progress.add(split)
+    finally:
+        progress.close()
+    run.save(
+        decides={},
+        base=[],
+        finished=True,
+        commits=seen,
+        parts=named_parts(collection),
+        collection=collection.to_dict(),
+    )
+    return run
+
+
+def _shards(target: Target, collection: Collection) -> Iterator[tuple[str, str, pa.Table]]:
+    """Split, name and rows of each shard, in the order of the catalogs."""
+    for split, part in collection.splits.items():
+        n_rows = 0
+        for asset in (collection.assets[name] for name in part.assets):
+            file = inside(split, asset.href, base="")
+            if target.size(file) is None:
+                raise MissingFileError(
+                    f"catalog part {target.path(file)} is not there, though {collection.id!r} names it; fetch it again,"
+                    " or make the catalogs anew with mlstac.rebuild(path)"
+                )
+            with pq.ParquetFile(target.path(file)) as parquet:
+                rows = parquet.read()
+            n_rows += len(rows)
+            yield from ((split, inside(split, href, base=file), some) for href, some in shards_of(rows))
+        if n_rows != part.n_items:
+            raise CatalogError(
+                f"the catalog of split {split!r} of {target} has {n_rows} rows, but the collection says {part.n_items};"
+                " make the catalogs anew with mlstac.rebuild(path)"
+            )
+
+
+def shards_of(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each shard, by its href: they stand one after another."""
+    if not len(rows):
+        return
+    assets = rows["assets"].combine_chunks()
+    hrefs = pc.coalesce(*(pc.struct_field(assets.field(at), "href") for at in range(assets.type.num_fields)))
+    changes = pc.not_equal(hrefs.slice(1), hrefs.slice(0, len(hrefs) - 1)).to_numpy(zero_copy_only=False)
+    starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
+    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        yield hrefs[start].as_py(), rows.slice(start, stop - start)
+
+
+def inside(split: str, href: str, *, base: str) -> str:
+    """Name in the dataset's folder of what an href means; it may not lead out of it.
+
+    Raises
+    ------
+    CatalogError
+        If it does.
+    """
+    folder = base.rpartition("/")[0]
+    parts = [part for part in f"{folder}/{href}".split("/") if part not in ("", ".")]
+    if "://" in href or href.startswith("/") or ".." in parts or "\\" in href:
+        raise CatalogError(
+            f"split {split!r} has a file at {href!r}, outside the dataset's folder; only a dataset that has all its"
+            " files in one folder can be added to"
+        )
+    return "/".join(parts)
+
+
+def _read_shard(target: Target, split: str, name: str, rows: pa.Table, description: Description) -> ShardRecord:
+    assets = rows["assets"].combine_chunks()
+    present = [field.name for field in assets.type if assets.field(field.name).null_count < len(rows)]
+    first = next(row for row in (assets.field(present[0])[at].as_py() for at in range(len(rows))) if row)
+    if target.size(name) != first["file:size"]:
+        raise ShardError(
+            f"{target.path(name)} has {target.size(name)} bytes, but its rows say {first['file:size']}; fetch it again"
+        )
+    with open(target.path(name), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        length = header_length(data[:8], file_size=len(data), name=name)
+        header = read_header(data[: 8 + length], file_size=len(data), name=name)
+        layouts = layouts_of(header.metadata, present, description)
+        bytes_of = np.frombuffer(data, np.uint8)
+        try:
+            measures, shapes = {}, {}
+            for key in present:
+                found, shapes[key] = _measure(key, assets.field(key), bytes_of, split=split, description=description)
+                if found is not None:
+                    measures[key] = found
+        finally:
+            del bytes_of  # the map cannot be closed while an array looks at it
+    description.note_shard(split, shapes, layouts)
+    match = _NUMBER.search(name)
+    return ShardRecord(
+        split=split,
+        number=int(match[1]) if match else 0,
+        name=name,
+        layouts=layouts,
+        description=description.to_json(),
+        properties={},
+        n_samples=len(rows),
+        size=first["file:size"],
+        checksum=first["file:checksum"],
+        measures=measures,
+    )
+
+
+def layouts_of(metadata: dict[str, str], names: list[str], description: Description) -> dict[str, str]:
+    """Layout of each tensor of a shard, by its own word, else by the collection's."""
+    try:
+        said = json.loads(metadata.get("ml:layouts", "{}"))
+    except ValueError:
+        said = {}
+    return {name: str(said.get(name) or description.tensors[name].layout or "stacked") for name in names}
+
+
+def _measure(
+    name: str, asset: pa.StructArray, data: Any, *, split: str, description: Description
+) -> tuple[Measures | None, Any]:
+    """Statistics of one tensor in a shard, and the open shape of its samples."""
+    tensor = description.tensors[name]
+    valid = np.flatnonzero(asset.is_valid().to_numpy(zero_copy_only=False))
+    offsets, lengths = (asset.field(key).to_numpy(zero_copy_only=False) for key in ("ml:offset", "ml:length"))
+    varies = asset.type.get_field_index("ml:shape") >= 0
+    shapes = asset.field("ml:shape") if varies else None
+    fixed = tuple(length or 0 for length in tensor.shape or ())
+    dtype = tensor.dtype or "U8"
+    measuring = measuring_in(split, description)(name, dtype)
+    block = Block(dtype=dtype, measuring=measuring, submit=_at_once, pool=Pool(0)) if measuring else None
+    joined: Any = UNSEEN
+    for row in valid.tolist():
+        shape = tuple(shapes[row].as_py()) if shapes is not None else fixed
+        joined = join_shapes(joined, shape)
+        if block is not None:
+            block.append(data[offsets[row] : offsets[row] + lengths[row]], shape, 0)
+    if block is None:
+        return None, joined
+    block.close()
+    return block.measures(), joined
+
+
+def _at_once(work: Any, *arguments: Any) -> Any:
+    done: Future[Any] = Future()
+    done.set_result(work(*arguments))
+    return done

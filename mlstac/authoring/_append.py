@@ -1,0 +1,89 @@
+"""More samples for a dataset that is there."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mlstac.authoring._write import Samples, by_split, feed
+from mlstac.authoring._writer import Writer
+from mlstac.collection import Collection
+from mlstac.errors import InvalidArgumentError
+
+
+def append(
+    path: str | os.PathLike[str],
+    samples: Samples | Mapping[str, Samples],
+    *,
+    split: str = "train",
+    version: str | None = None,
+    shard_size: int | str = "256MB",
+    layout: str = "auto",
+    compression: str | None = None,
+    batched: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
+) -> Collection:
+    """Add samples to a dataset.
+
+    They go into new shards and new parts of the catalogs; no file that the dataset has is changed but
+    ``collection.json``, which is replaced last, in one step. Who reads the old state goes on reading it. Statistics,
+    class counts and the extent become those of all samples. If the process dies, the same call with the same samples
+    goes on after the last whole shard.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Folder of the dataset.
+    samples : iterable, or mapping of str to iterable
+        As for `write`: of one split, or of each. A split that the dataset lacks is made.
+    split : str, default "train"
+        Where the samples of one iterable go.
+    version : str, optional
+        Of the new state of the data. By default the second number of the old one counts on: ``1.0.0`` becomes
+        ``1.1.0``, and a dataset without one was 1.0.0.
+    shard_size, layout, compression, batched, storage_options, progress
+        As for `write`.
+
+    Returns
+    -------
+    Collection
+        As it is now; unchanged, with its version, where there was no sample.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no dataset.
+    InvalidSampleError
+        If a sample is not as the collection says: another dtype, shape, tensor or kind of column, or an id that is
+        used already.
+    ExistsError
+        If another writer is at work there.
+    ChangedError
+        If somebody changed the collection meanwhile.
+
+    Notes
+    -----
+    The catalogs of a dataset have one set of columns. Where the new samples bring a column that the old ones lack, or
+    lack the place or time that all old ones have, the catalogs are written anew, as new parts, with nulls where a
+    sample says nothing.
+
+    Examples
+    --------
+    >>> append("flood", more_chips, split="train")  # doctest: +SKIP
+    """
+    if isinstance(samples, Mapping) and split != "train":
+        raise InvalidArgumentError(
+            f"split={split!r} is for one iterable, but samples are a mapping of split to iterable; leave split out"
+        )
+    with Writer(
+        path,
+        append=True,
+        version=version,
+        shard_size=shard_size,
+        layout=layout,
+        compression=compression,
+        storage_options=storage_options,
+        progress=progress,
+    ) as writer:
+        feed(writer, by_split(samples, split=split), batched=batched)
+        return writer.close()

@@ -1,0 +1,43 @@
+"""The shards of a dataset in the order of writing, over all runs that wrote them."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from mlstac.authoring._journal import CONTENT, Run, ShardRecord
+
+
+class Ledger:
+    """Several runs as one: those that the collection was made of, and the one that adds to them.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Oldest first.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._shards = [(run, at) for run in runs for at in range(len(run))]
+        self.records: list[ShardRecord] = [record for run in runs for record in run.records()]
+        """What is kept of each shard."""
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def schema(self, at: int) -> pa.Schema:
+        """Of one shard's rows, without what only the journal needs."""
+        run, inner = self._shards[at]
+        schema = run.schema(inner)
+        found = schema.get_field_index(CONTENT)
+        return schema if found < 0 else schema.remove(found)
+
+    def rows(self, at: int) -> pa.Table:
+        """The rows of one shard, without what only the journal needs."""
+        run, inner = self._shards[at]
+        rows = run.rows(inner)
+        return rows.drop_columns([CONTENT]) if CONTENT in rows.column_names else rows
+
+    def ids(self) -> Iterator[str]:
+        """Of all samples."""
+        for run, at in self._shards:
+            yield from run.rows(at, ["id"])["id"].to_pylist()
