@@ -89,8 +89,20 @@ class Description:
 
     # ------------------------------------------------------------------ samples in
 
-    def check(self, tensors: Encodeds, *, sample: str, steps: int | None = None) -> None:
+    def check(
+        self,
+        tensors: Encodeds,
+        *,
+        sample: str,
+        steps: int | None = None,
+        described: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         """Check a sample against the description; the first one completes it.
+
+        Parameters
+        ----------
+        described : mapping of str to mapping, optional
+            What the sample itself says of its tensors, as fields of a `Tensor`; the collection's word goes before it.
 
         Raises
         ------
@@ -100,7 +112,7 @@ class Description:
         if not tensors:
             raise InvalidSampleError(f"sample {sample!r} has no tensors; give at least one")
         if not self._begun:
-            self._begin(tensors, steps=steps)
+            self._begin(tensors, steps=steps, described=described or {})
         for name in [name for name in self._times if name in tensors]:
             self.tensors[name], self._shapes[name] = self._times.pop(name), UNSEEN
         for name, encoded in tensors.items():
@@ -152,15 +164,18 @@ class Description:
                 " or declare None for the axes that vary"
             )
 
-    def _begin(self, tensors: Encodeds, *, steps: int | None) -> None:
+    def _begin(self, tensors: Encodeds, *, steps: int | None, described: Mapping[str, Mapping[str, Any]]) -> None:
         if not self._declared:
             for name, encoded in tensors.items():
                 role: Literal["data", "label"] = "label" if name.lower() in _LABELS else "data"
-                inferred = Tensor(dtype=encoded.dtype, media_type=encoded.media_type, role=role)
+                said = {"role": role, **described.get(name, {})}
+                inferred = Tensor(dtype=encoded.dtype, media_type=encoded.media_type, **said)
                 self.tensors[check_name(name)] = self._times.pop(name, inferred)
                 self._shapes[name] = UNSEEN
         for name, encoded in tensors.items():
             tensor = self.tensors.get(name)
+            if tensor is not None and not tensor.dims and encoded.media_type is None and name in described:
+                tensor.dims = described[name].get("dims")
             if tensor is not None and not tensor.dims and encoded.media_type is None:
                 shapes = {key: item.shape for key, item in tensors.items() if item.media_type is None}
                 tensor.dims = infer_dims(name, shapes, steps=steps)

@@ -7,6 +7,7 @@ import xxhash
 
 from mlstac.authoring._description import Description
 from mlstac.authoring._values import Encoded, encode
+from mlstac.authoring._xarray import DescribedSample, is_xarray, read_xarray
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, MlstacError
 from mlstac.sample import Row, Sample
 
@@ -32,7 +33,7 @@ class ChangedSamplesError(InvalidSampleError):
 
 
 def as_sample(given: Any) -> Sample:
-    """A Sample, of a Sample or of a dict of arrays.
+    """A Sample, of a Sample, a dict of arrays, or an ``xarray.Dataset``.
 
     Raises
     ------
@@ -41,8 +42,15 @@ def as_sample(given: Any) -> Sample:
     """
     if isinstance(given, Sample):
         return given
+    if is_xarray(given):
+        return read_xarray(given)
     if isinstance(given, Mapping):
         return Sample(tensors=dict(given))
+    if isinstance(given, tuple | list):
+        raise InvalidSampleError(
+            f"a {type(given).__name__} of {len(given)} does not say what its parts are; give a dict, e.g."
+            " ({'input': x, 'target': y} for x, y in samples)"
+        )
     raise InvalidSampleError(
         "expected a mlstac.Sample or a dict of arrays such as {'input': image, 'target': mask}, got"
         f" {type(given).__name__}"
@@ -72,7 +80,8 @@ def prepare(given: Any, *, split: str, position: int, description: Description, 
     if sample.datetimes is not None:
         description.add_times(tensors, sample.datetimes, sample=name)
         steps = None if isinstance(sample.datetimes, dict) else len(sample.datetimes)
-    description.check(tensors, sample=name, steps=steps)
+    described = sample.described if isinstance(sample, DescribedSample) else None
+    description.check(tensors, sample=name, steps=steps, described=described)
     # Of each tensor once: its low half is the checksum of a row of its own, and resuming goes by all of it.
     digests = {key: xxhash.xxh3_64_intdigest(encoded.data.data) for key, encoded in tensors.items()}
     return Prepared(name, sample, tensors, digests, _content(name, tensors, digests))

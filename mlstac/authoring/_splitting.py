@@ -9,6 +9,7 @@ import xxhash
 
 from mlstac.authoring._description import infer_dims
 from mlstac.authoring._samples import as_sample
+from mlstac.authoring._xarray import DescribedSample
 from mlstac.collection import SPLIT_ALIASES, Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError
 from mlstac.sample import Sample, sample_centre
@@ -171,9 +172,10 @@ def _block_of(sample: Sample, tensors: Mapping[str, Tensor], size_m: float) -> t
 def _grids(sample: Sample, tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
     """Height and width of each tensor that is an image, before any is encoded."""
     shapes = {name: tuple(value.shape) for name, value in sample.tensors.items() if hasattr(value, "shape")}
+    described = sample.described if isinstance(sample, DescribedSample) else {}
     found = {}
     for name, shape in shapes.items():
-        dims = tensors[name].dims if name in tensors else None
+        dims = tensors[name].dims if name in tensors else described.get(name, {}).get("dims")
         steps = None if sample.datetimes is None or isinstance(sample.datetimes, dict) else len(sample.datetimes)
         dims = dims or infer_dims(name, shapes, steps=steps)
         if dims is not None and "y" in dims and "x" in dims and len(dims) == len(shape):

@@ -42,6 +42,8 @@ def encode(value: Any, *, dtype: str | None = None, media_type: str | None = Non
     InvalidSampleError
         If safetensors cannot hold the value.
     """
+    if type(value) is not np.ndarray:
+        value = _plain(value)
     if type(value) is not np.ndarray or media_type is not None:
         media_type = media_type or infer_media_type(value)
         if media_type is not None:
@@ -56,6 +58,23 @@ def encode(value: Any, *, dtype: str | None = None, media_type: str | None = Non
         if name is not None and not isinstance(value, np.ma.MaskedArray) and value.flags.c_contiguous:
             return Encoded(name, value.shape, value.reshape(-1).view(np.uint8))
     return Encoded(*encode_tensor(value))
+
+
+def _plain(value: Any) -> Any:
+    """What other libraries wrap: pictures of Pillow, strings of TensorFlow, undecoded pictures of Hugging Face."""
+    home = type(value).__module__.partition(".")[0]
+    if home == "PIL" and hasattr(value, "getbands"):
+        pixels = np.asarray(value)
+        return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)) if pixels.ndim == 3 else pixels
+    if home == "tensorflow" and getattr(getattr(value, "dtype", None), "name", "") == "string" and value.shape == ():
+        value = value.numpy()
+        try:
+            return value if infer_media_type(value) is not None else value.decode()
+        except UnicodeDecodeError:
+            return value
+    if isinstance(value, dict) and value.keys() == {"bytes", "path"} and isinstance(value["bytes"], bytes):
+        return value["bytes"]
+    return value
 
 
 def _as_array(value: Any) -> Any:
