@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mlstac.authoring._base import named_parts
 from mlstac.authoring._block import Block, Measures
@@ -29,7 +30,7 @@ from mlstac.authoring._shapes import UNSEEN, join_shapes
 from mlstac.authoring._target import Target
 from mlstac.collection import Collection
 from mlstac.errors import CatalogError, MissingFileError, ShardError
-from mlstac.sample import header_length, read_header
+from mlstac.sample import ZSTD, codec_of, count_bytes, header_length, read_header, undo_file
 
 _NUMBER: Final = re.compile(r"(\d+)\.safetensors")
 
@@ -137,14 +138,15 @@ def _read_shard(target: Target, split: str, name: str, rows: pa.Table, descripti
             f"{target.path(name)} has {target.size(name)} bytes, but its rows say {first['file:size']}; fetch it again"
         )
     with open(target.path(name), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        length = header_length(data[:8], file_size=len(data), name=name)
-        header = read_header(data[: 8 + length], file_size=len(data), name=name)
-        layouts = layouts_of(header.metadata, present, description)
-        bytes_of = np.frombuffer(data, np.uint8)
+        bytes_of, begins = _plain(data, name)
         try:
+            length = header_length(bytes_of[:8].data, file_size=len(bytes_of), name=name)
+            header = read_header(bytes_of[: 8 + length].data, file_size=len(bytes_of), name=name)
+            layouts = layouts_of(header.metadata, present, description)
             measures, shapes = {}, {}
             for key in present:
-                found, shapes[key] = _measure(key, assets.field(key), bytes_of, split=split, description=description)
+                asset = assets.field(key) if begins is None else _with_plain_offsets(assets.field(key), begins)
+                found, shapes[key] = _measure(key, asset, bytes_of, split=split, description=description)
                 if found is not None:
                     measures[key] = found
         finally:
@@ -165,6 +167,36 @@ def _read_shard(target: Target, split: str, name: str, rows: pa.Table, descripti
     )
 
 
+def _plain(data: mmap.mmap, name: str) -> tuple[NDArray[np.uint8], dict[int, int] | None]:
+    """Bytes of the shard as they are before compression, and where the contents of each frame begin, if it is."""
+    stored, codec = np.frombuffer(data, np.uint8), codec_of(name)
+    if codec is None:
+        return stored, None
+    try:
+        if codec != ZSTD:
+            raise ShardError(
+                f"{name} is compressed with {codec}; only plain and zstd shards can be added to: write anew"
+            )
+        return undo_file(stored, name=name)
+    finally:
+        del stored  # the map cannot be closed while an array looks at it
+
+
+def _with_plain_offsets(asset: pa.StructArray, begins: dict[int, int]) -> pa.StructArray:
+    """An asset whose offsets are those in the plain file."""
+    plain = np.array([begins.get(start, 0) for start in _integers(asset, "ml:offset").tolist()], np.int64)
+    if asset.type.get_field_index("ml:frame_offset") >= 0:
+        plain += _integers(asset, "ml:frame_offset")
+    fields = {field.name: asset.field(field.name) for field in asset.type} | {"ml:offset": pa.array(plain)}
+    return pa.StructArray.from_arrays(list(fields.values()), names=list(fields), mask=asset.is_null())
+
+
+def _integers(asset: pa.StructArray, key: str) -> NDArray[np.int64]:
+    """A field of an asset; 0 where the row lacks the tensor or does not say."""
+    found: NDArray[np.int64] = pc.fill_null(asset.field(key), 0).to_numpy(zero_copy_only=False)
+    return found
+
+
 def layouts_of(metadata: dict[str, str], names: list[str], description: Description) -> dict[str, str]:
     """Layout of each tensor of a shard, by its own word, else by the collection's."""
     try:
@@ -180,7 +212,7 @@ def _measure(
     """Statistics of one tensor in a shard, and the open shape of its samples."""
     tensor = description.tensors[name]
     valid = np.flatnonzero(asset.is_valid().to_numpy(zero_copy_only=False))
-    offsets, lengths = (asset.field(key).to_numpy(zero_copy_only=False) for key in ("ml:offset", "ml:length"))
+    offsets = _integers(asset, "ml:offset")
     varies = asset.type.get_field_index("ml:shape") >= 0
     shapes = asset.field("ml:shape") if varies else None
     fixed = tuple(length or 0 for length in tensor.shape or ())
@@ -192,7 +224,7 @@ def _measure(
         shape = tuple(shapes[row].as_py()) if shapes is not None else fixed
         joined = join_shapes(joined, shape)
         if block is not None:
-            block.append(data[offsets[row] : offsets[row] + lengths[row]], shape, 0)
+            block.append(data[offsets[row] : offsets[row] + count_bytes(dtype, shape)], shape, 0)
     if block is None:
         return None, joined
     block.close()

@@ -14,7 +14,7 @@ from mlstac.authoring._journal import CONTENT, Run, ShardRecord
 from mlstac.authoring._pool import Pool
 from mlstac.authoring._shard import OpenShard, WrittenShard, write_shard
 from mlstac.authoring._target import Target
-from mlstac.sample import Addresses, rows_table
+from mlstac.sample import Addresses, Compression, rows_table
 
 
 class Pipeline:
@@ -24,12 +24,15 @@ class Pipeline:
     numpy, hashlib and the system let go of Python's lock while they work.
     """
 
-    def __init__(self, target: Target, run: Run, *, shard_bytes: int) -> None:
+    def __init__(self, target: Target, run: Run, *, shard_bytes: int, compression: Compression | None = None) -> None:
         self._target = target
         self._run = run
+        self._compression = compression
         self.pool = Pool(shard_bytes)
         """The buffers that samples are copied into."""
         self._measurers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="mlstac-measure")
+        # apart from the measurers, so that a shard that is being written never waits for the one that is filling
+        self._compressors = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="mlstac-compress")
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="mlstac-hash")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="mlstac-write")
         self._writing: Future[None] | None = None
@@ -51,11 +54,19 @@ class Pipeline:
 
     def close(self) -> None:
         """End the threads; a shard that is being written is finished first."""
-        for pool in (self._writer, self._hasher, self._measurers):
+        for pool in (self._writer, self._hasher, self._compressors, self._measurers):
             pool.shutdown(wait=True, cancel_futures=pool is not self._writer)
 
     def _write(self, shard: OpenShard, record: ShardRecord, roles: Mapping[str, str]) -> None:
-        written = write_shard(self._target, shard, name=record.name, layouts=record.layouts, hasher=self._hasher)
+        written = write_shard(
+            self._target,
+            shard,
+            name=record.name,
+            layouts=record.layouts,
+            hasher=self._hasher,
+            compression=self._compression,
+            compressors=self._compressors,
+        )
         try:
             measures = shard.measures()
             addresses = _with_shapes(shard, written)

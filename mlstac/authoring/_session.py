@@ -13,7 +13,7 @@ from mlstac.collection import Collection
 from mlstac.errors import CollectionError, ExistsError, InvalidArgumentError
 
 COLLECTION: Final = "collection.json"
-_SHARD = re.compile(r"(\d{5,6})\.safetensors")
+_SHARD = re.compile(r"(\d{5,6})\.safetensors(\.zst)?")
 _PART = re.compile(r"catalog-(\d{5,6})\.parquet")
 
 

@@ -10,24 +10,37 @@ from typing import Any
 import numpy as np
 
 from mlstac.authoring._block import Block, Measures, Measuring
+from mlstac.authoring._compressed import make_frames
 from mlstac.authoring._pool import Pool
 from mlstac.authoring._samples import Prepared
 from mlstac.authoring._shapes import UNSEEN, OpenShape, Unseen, join_shapes
 from mlstac.authoring._target import Target
 from mlstac.authoring._values import Encoded
-from mlstac.sample import Addresses, Column, max_samples, pack_columns
+from mlstac.sample import (
+    Addresses,
+    Column,
+    Compression,
+    ShardPlan,
+    address_frames,
+    cut_frames,
+    max_samples,
+    pack_columns,
+    slice_frames,
+)
 
 SHARDS_A_FOLDER = 1000
 _MULTIHASH_SHA256 = "1220"
+_WRITE_BYTES = 4 * 2**20
 
 
-def shard_name(split: str, number: int) -> str:
+def shard_name(split: str, number: int, *, compression: Compression | None = None) -> str:
     """Name of a shard in the dataset's folder.
 
     The first thousand lie beside the catalog, the next in ``00/``, then ``01/``, and so on.
     """
     folder = f"{number // SHARDS_A_FOLDER - 1:02d}/" if number >= SHARDS_A_FOLDER else ""
-    return f"{split}/{folder}{number:05d}.safetensors"
+    suffix = "" if compression is None else compression.suffix
+    return f"{split}/{folder}{number:05d}.safetensors{suffix}"
 
 
 class OpenShard:
@@ -146,21 +159,56 @@ class WrittenShard:
 
 
 def write_shard(
-    target: Target, shard: OpenShard, *, name: str, layouts: Mapping[str, str], hasher: Executor
+    target: Target,
+    shard: OpenShard,
+    *,
+    name: str,
+    layouts: Mapping[str, str],
+    hasher: Executor,
+    compression: Compression | None = None,
+    compressors: Executor | None = None,
 ) -> WrittenShard:
     """Write a shard under a temporary name, flush it, and rename it.
 
-    Its sha256 is taken in another thread meanwhile.
+    Its sha256 is taken in another thread meanwhile; frames of a compressed one are made in ``compressors``.
     """
     plan = pack_columns(shard.columns(), layouts={key: layouts[key] for key in shard.blocks}, ids=shard.ids)
     digest = sha256()
+    hashing: list[Future[None]] = []
     with target.create(name) as file:
-        hashing = [hasher.submit(digest.update, plan.header)]
-        file.write(plan.header)
-        for buffer in plan.buffers:
-            hashing.append(hasher.submit(digest.update, buffer.data))
-            file.write(buffer)
+
+        def put(data: Any) -> None:
+            hashing.append(hasher.submit(digest.update, data))
+            file.write(data)
+
+        if compression is None or compressors is None:
+            put(plan.header)
+            for buffer in plan.buffers:
+                put(buffer.data)
+            addresses = plan.addresses
+        else:
+            addresses = _put_frames(plan, put, compression=compression, compressors=compressors)
         file.sync()  # while the rest is hashed
         for one in hashing:
             one.result()
-    return WrittenShard(name, file.size, _MULTIHASH_SHA256 + digest.hexdigest(), plan.addresses)
+    return WrittenShard(name, file.size, _MULTIHASH_SHA256 + digest.hexdigest(), addresses)
+
+
+def _put_frames(
+    plan: ShardPlan, put: Callable[[bytes], None], *, compression: Compression, compressors: Executor
+) -> dict[str, Addresses]:
+    """Write a shard as frames, many small ones in one go; where its samples are then."""
+    edges = cut_frames(plan)
+    lengths, sums = [], []
+    waiting = bytearray()
+    for frame in make_frames(slice_frames(plan, edges), level=compression.level, workers=compressors):
+        lengths.append(len(frame.data))
+        sums.append(frame.checksum)
+        waiting += frame.data
+        if len(waiting) >= _WRITE_BYTES:
+            put(bytes(waiting))
+            waiting.clear()
+    put(bytes(waiting))
+    return address_frames(
+        plan.addresses, edges, lengths=np.array(lengths, np.int64), checksums=np.array(sums, np.uint32)
+    )

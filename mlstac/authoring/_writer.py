@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, Self
 
 from mlstac.authoring._base import read_collection, restore_description
@@ -23,7 +24,7 @@ from mlstac.authoring._target import Target
 from mlstac.authoring._version import next_version
 from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
-from mlstac.sample import Row, sample_row
+from mlstac.sample import Row, parse_compression, sample_row
 from mlstac.storage import parse_size
 
 MAX_ROWS = 100_000
@@ -46,12 +47,14 @@ class Writer:
         What the dataset is said to be. Tensors that it describes are checked; without any, the first sample describes
         them. Left out with ``append=True``: the dataset has said it.
     shard_size : int or str, default "256MB"
-        Bytes of samples in memory before a shard is written, over all splits; at most twice as much is held.
+        Bytes of samples in memory before a shard is written, over all splits; at most twice as much is held. Compressed
+        shards are smaller files.
     layout : {"auto", "stacked", "jagged", "keyed", "single"}
         For the tensors that declare none. ``auto`` takes the closest that a shard's samples fit in: *stacked* where
         all have one shape, *jagged* where only the first axis varies, else *keyed*.
-    compression : None
-        Shards are stored as they are.
+    compression : {None, "zstd", "zstd:1" … "zstd:22"}
+        Store shards as they are, or as zstd files of one frame a tensor (level 3 where none is given), so that a sample
+        is still read alone; its bands and windows then cost the whole tensor. Needs the package ``zstandard``.
     overwrite : bool, default False
         Replace the dataset that is there. Its files stay until readers of the old collection are gone; no file of
         another kind is touched.
@@ -70,6 +73,8 @@ class Writer:
         If the path holds a dataset, or another writer is at work there.
     AccessError
         If the folder may not be written to.
+    MissingPackageError
+        If ``compression`` is asked for, and ``zstandard`` is not installed.
 
     Examples
     --------
@@ -92,8 +97,7 @@ class Writer:
         append: bool = False,
         version: str | None = None,
     ) -> None:
-        if compression is not None:
-            raise InvalidArgumentError(f"compression {compression!r} is not supported; write with compression=None")
+        self._compression = parse_compression(compression)
         if storage_options:
             raise InvalidArgumentError(
                 "storage_options are for remote paths; this path is a local folder: leave them out"
@@ -159,7 +163,9 @@ class Writer:
         try:
             if self._append:
                 self._take_up(self._session)
-            self._pipeline = Pipeline(self._target, self._session.run, shard_bytes=self._shard_bytes)
+            self._pipeline = Pipeline(
+                self._target, self._session.run, shard_bytes=self._shard_bytes, compression=self._compression
+            )
             self._resume()
         except BaseException:
             self._leave()
@@ -247,6 +253,7 @@ class Writer:
         return {
             "shard_size": self._shard_bytes,
             "layout": self._layout,
+            "compression": None if self._compression is None else asdict(self._compression),
             "id": self._declared.id,
             "tensors": described.get("ml:tensors"),
             "item_assets": described.get("item_assets"),
@@ -480,7 +487,7 @@ class Writer:
         shard = self._open[split]
         layouts = self._description.layouts(shard.shapes, split=split)
         number = self._numbers.get(split, session.first_shard(split))
-        name = shard_name(split, number)
+        name = shard_name(split, number, compression=self._compression)
         with self._whole():
             self._description.note_shard(split, shard.shapes, layouts)
             record = ShardRecord(

@@ -117,6 +117,14 @@ class Collection(Model):
     )
     """Whether the samples' places on Earth are known; where they are not, the extent is the world."""
 
+    compression: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.-]*$",
+        validation_alias="ml:compression",
+        serialization_alias="ml:compression",
+    )
+    """How shards are compressed, where any is: ``zstd``. Readers need what undoes it."""
+
     split_strategy: str | dict[str, Any] | None = Field(
         default=None, validation_alias="ml:split_strategy", serialization_alias="ml:split_strategy"
     )
@@ -245,7 +253,7 @@ class Collection(Model):
         except ValidationError as error:
             raise CollectionError(f"{name}: {render_errors(error, locate=locate_in_document)}") from None
         for tensor in collection.tensors.values():
-            drop_derived(tensor)
+            drop_derived(tensor, collection.compression)
         collection._check_references(name)
         collection._href = os.fspath(href) if href is not None else None
         return collection
@@ -287,7 +295,7 @@ class Collection(Model):
         body.pop("ml:splits", None)
         assets = body.pop("assets", {})
         tensors = {name: tensor.to_ml_object() for name, tensor in self.tensors.items()}
-        described = {name: tensor.to_item_asset() for name, tensor in self.tensors.items()}
+        described = {name: tensor.to_item_asset(self.compression) for name, tensor in self.tensors.items()}
         structural = structural_links(list(self.splits), self.license, self.title)
         out: dict[str, Any] = {"type": "Collection", "stac_version": STAC_VERSION, "stac_extensions": []}
         out |= {key: body.pop(key) for key in KEYS_BEFORE_SPLITS if key in body}

@@ -173,10 +173,10 @@ def split_tensors(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     return tensors, {name: asset for name, asset in described.items() if name not in machine}
 
 
-def drop_derived(tensor: Tensor) -> None:
+def drop_derived(tensor: Tensor, compression: str | None) -> None:
     """Drop the fields of ``item_assets`` that say again what ``ml:tensors`` says; one that differs is kept."""
     extra = tensor.model_extra or {}
-    for key, value in tensor.derived_item_asset().items():
+    for key, value in tensor.derived_item_asset(compression).items():
         if key in extra and extra[key] == value:
             del extra[key]
 

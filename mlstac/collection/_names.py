@@ -13,7 +13,7 @@ MAX_NAME_CHARS = 255
 # words that follow ``ml:`` in a collection, and those that `mlstac.load` reads as more than one split
 RESERVED_SPLITS = frozenset(
     {"all", "version", "tasks", "tensors", "placed", "split_strategy", "raw_data_url", "discussion_url", "paper"}
-    | {"splits", "layout", "offset", "length", "shape", "checksum"}
+    | {"splits", "layout", "offset", "length", "shape", "checksum", "compression"}
 )
 SPLIT_ALIASES = {"val": "validation"}
 

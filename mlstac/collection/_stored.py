@@ -16,16 +16,16 @@ class StoredTensor(Model):
     """
 
     offset: int | None = Field(default=None, ge=0, validation_alias="ml:offset")
-    """First byte of the tensor in the file."""
+    """First byte of the tensor in the file; in a compressed file, of the frame that holds it."""
 
     length: int | None = Field(default=None, ge=0, validation_alias="ml:length")
-    """Number of stored bytes."""
+    """Number of stored bytes; in a compressed file, of the frame."""
 
     shape: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, validation_alias="ml:shape")
     """Shape of this sample's tensor, where samples differ in it."""
 
     checksum: int | None = Field(default=None, ge=0, lt=2**32, validation_alias="ml:checksum")
-    """Low 32 bits of the xxh3-64 of the stored bytes (of the block of rows, where rows share one)."""
+    """Low 32 bits of the xxh3-64 of the stored bytes (of the block of rows, where rows share one, or of the frame)."""
 
     frame_offset: int | None = Field(default=None, ge=0, validation_alias="ml:frame_offset")
-    """First byte of the tensor in the uncompressed frame that starts at ``ml:offset``, in a compressed file."""
+    """First byte of the tensor in what the frame at ``ml:offset`` decompresses to, in a compressed file; else 0."""

@@ -224,14 +224,21 @@ class Tensor(Model):
             out["checksum_rows"] = self.checksum_rows
         return {key: value for key, value in out.items() if value is not None} | self.unknown
 
-    def to_item_asset(self) -> dict[str, Any]:
-        """Give the part that stands in ``item_assets.<name>``: STAC's words for the tensor."""
-        known = {key: value for key, value in self._to_object().items() if not key.startswith(ML_PREFIX)}
-        return self.derived_item_asset() | known
+    def to_item_asset(self, compression: str | None = None) -> dict[str, Any]:
+        """Give the part that stands in ``item_assets.<name>``: STAC's words for the tensor.
 
-    def derived_item_asset(self) -> dict[str, Any]:
-        """Give the fields of ``item_assets.<name>`` that follow from the machine part."""
-        derived: dict[str, Any] = {"type": SAFETENSORS, "roles": [self.role]}
+        Parameters
+        ----------
+        compression : str, optional
+            Of the shards; becomes the structured suffix of their media type.
+        """
+        known = {key: value for key, value in self._to_object().items() if not key.startswith(ML_PREFIX)}
+        return self.derived_item_asset(compression) | known
+
+    def derived_item_asset(self, compression: str | None = None) -> dict[str, Any]:
+        """Give the fields of ``item_assets.<name>`` that follow from the machine part and the shards' compression."""
+        kind = SAFETENSORS if compression is None else f"{SAFETENSORS}+{compression}"
+        derived: dict[str, Any] = {"type": kind, "roles": [self.role]}
         if self.dtype is not None and self.media_type is None:
             derived["data_type"] = stac_word(self.dtype)
         return derived

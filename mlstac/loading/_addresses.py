@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 MISSING = -1
 """File number of a sample that lacks the tensor."""
 
+PLAIN = -1
+"""In the place of an offset in a frame: the row is in no compressed shard."""
+
 Integers = NDArray[np.int64]
 
 
@@ -23,6 +26,20 @@ class Located(NamedTuple):
     """Bytes as stored."""
     shapes: Integers | None
     """Shape of each sample, where it varies: (row, axis)."""
+    frames: Integers | None = None
+    """Of rows in compressed shards, whose offsets and lengths are those of a frame: the first byte in what the frame
+    decompresses to. `PLAIN` of other rows; None if all are plain."""
+
+    def at(self, rows: Integers) -> "Located":
+        """Addresses of some of the rows, by their number here."""
+        files, offsets, lengths, shapes, frames = self
+        return Located(
+            files[rows],
+            offsets[rows],
+            lengths[rows],
+            None if shapes is None else shapes[rows],
+            None if frames is None else frames[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,19 +58,27 @@ class Addresses:
     strides: Integers
     lengths: Integers
     shapes: Integers | None = None
+    frames: Integers | None = None
+    frame_strides: Integers | None = None
 
     def locate(self, rows: Integers) -> Located:
         """Addresses of rows, given by their number in the part, all of them in it."""
+        step: Integers | None = None
         if self.starts is None:
             run: Integers = rows
             offsets = self.offsets[rows]
         elif len(self.starts) == 1:
-            run = np.zeros(len(rows), np.int64)
+            run, step = np.zeros(len(rows), np.int64), rows
             offsets = self.offsets[0] + self.strides[0] * rows
         else:
             run = np.searchsorted(self.starts, rows, side="right") - 1
-            offsets = self.offsets[run] + self.strides[run] * (rows - self.starts[run])
-        return Located(self.files[run], offsets, self.lengths[run], None if self.shapes is None else self.shapes[run])
+            step = rows - self.starts[run]
+            offsets = self.offsets[run] + self.strides[run] * step
+        frames = None if self.frames is None else self.frames[run]
+        if frames is not None and step is not None and self.frame_strides is not None:
+            frames = frames + self.frame_strides[run] * step
+        shapes = None if self.shapes is None else self.shapes[run]
+        return Located(self.files[run], offsets, self.lengths[run], shapes, frames)
 
     def spans(self) -> dict[int, tuple[int, int, int, int]]:
         """Per file: first byte, end, number of rows, and their bytes together."""
@@ -85,7 +110,10 @@ class Addresses:
     @property
     def nbytes(self) -> int:
         """Memory that the runs take."""
-        arrays = (self.starts, self.files, self.offsets, self.strides, self.lengths, self.shapes)
+        arrays = (
+            *(self.starts, self.files, self.offsets, self.strides, self.lengths),
+            *(self.shapes, self.frames, self.frame_strides),
+        )
         return sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -97,6 +125,8 @@ class Rows(NamedTuple):
     lengths: Integers
     sizes: Integers
     shapes: Integers | None
+    frames: Integers | None = None
+    """As in `Located`."""
 
 
 def find_runs(rows: Rows) -> Integers:
@@ -111,8 +141,12 @@ def find_runs(rows: Rows) -> Integers:
     if rows.shapes is not None:
         change[1:] |= (rows.shapes[1:] != rows.shapes[:-1]).any(axis=1)
     step = np.diff(rows.offsets)
+    broken = step[1:] != step[:-1]
+    if rows.frames is not None:
+        step = np.diff(rows.frames)
+        broken |= step[1:] != step[:-1]
     # The second row of a run sets its step, so the row after a first row cannot break it
-    change[2:] |= (step[1:] != step[:-1]) & ~change[1:-1]
+    change[2:] |= broken & ~change[1:-1]
     return np.flatnonzero(change)
 
 
@@ -126,6 +160,8 @@ class Runs(NamedTuple):
     strides: Integers
     lengths: Integers
     shapes: Integers | None
+    frames: Integers | None = None
+    frame_strides: Integers | None = None
 
 
 def take_runs(rows: Rows, starts: Integers) -> Runs:
@@ -133,6 +169,7 @@ def take_runs(rows: Rows, starts: Integers) -> Runs:
     count = len(rows.files)
     second = np.minimum(starts + 1, count - 1) if count else starts
     single = np.diff(starts, append=count) < 2
+    frames = rows.frames
     return Runs(
         rows=count,
         starts=starts,
@@ -141,6 +178,8 @@ def take_runs(rows: Rows, starts: Integers) -> Runs:
         strides=np.where(single, 0, rows.offsets[second] - rows.offsets[starts]),
         lengths=rows.lengths[starts],
         shapes=None if rows.shapes is None else rows.shapes[starts],
+        frames=None if frames is None else frames[starts],
+        frame_strides=None if frames is None else np.where(single, 0, frames[second] - frames[starts]),
     )
 
 
@@ -160,8 +199,21 @@ def make_addresses(groups: list[Runs]) -> Addresses:
         strides=np.concatenate([group.strides for group in groups]),
         lengths=np.concatenate([group.lengths for group in groups]),
         shapes=np.concatenate(shapes) if shapes else None,
+        frames=_joined(groups, [group.frames for group in groups], PLAIN),
+        frame_strides=_joined(groups, [group.frame_strides for group in groups], 0),
     )
     return _explicit(addresses) if 2 * len(addresses.files) > addresses.rows else addresses
+
+
+def _joined(groups: list[Runs], columns: list[Integers | None], missing: int) -> Integers | None:
+    """A column that only row groups with compressed shards have."""
+    if all(column is None for column in columns):
+        return None
+    filled = [
+        np.full(len(group.starts), missing, np.int64) if column is None else column
+        for group, column in zip(groups, columns, strict=True)
+    ]
+    return np.concatenate(filled)
 
 
 def _explicit(addresses: Addresses) -> Addresses:
@@ -175,4 +227,5 @@ def _explicit(addresses: Addresses) -> Addresses:
         strides=np.zeros(addresses.rows, np.int64),
         lengths=located.lengths,
         shapes=located.shapes,
+        frames=located.frames,
     )

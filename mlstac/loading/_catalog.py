@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlstac.errors import CatalogError
-from mlstac.loading._addresses import Located
+from mlstac.loading._addresses import PLAIN, Located
 from mlstac.loading._layout import TensorLayout
 from mlstac.loading._part import Part
 from mlstac.loading._shards import Shards
@@ -71,6 +71,7 @@ class Catalog:
             return self.parts[0].addresses(layout).locate(rows)
         files, offsets, lengths = (np.empty(len(rows), np.int64) for _ in range(3))
         shapes = None if layout.fixed is not None else np.empty((len(rows), len(layout.shape)), np.int64)
+        frames: NDArray[np.int64] | None = None
         owner = np.searchsorted(edges, rows, side="right") - 1
         for number in np.unique(owner).tolist():
             mine = np.flatnonzero(owner == number)
@@ -78,7 +79,10 @@ class Catalog:
             files[mine], offsets[mine], lengths[mine] = found.files, found.offsets, found.lengths
             if shapes is not None:
                 shapes[mine] = found.shapes
-        return Located(files, offsets, lengths, shapes)
+            if found.frames is not None:
+                frames = np.full(len(rows), PLAIN, np.int64) if frames is None else frames
+                frames[mine] = found.frames
+        return Located(files, offsets, lengths, shapes, frames)
 
     def checksums(self, tensor: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """``ml:checksum`` of one tensor for rows; -1 where the catalog gives none."""

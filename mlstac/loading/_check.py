@@ -1,13 +1,18 @@
-"""Addresses of rows against what is possible: inside their shard, and as long as dtype and shape make them."""
+"""Addresses of rows against what is possible: inside their shard, and as long as dtype and shape make them.
+
+A row of a compressed shard has the length of a frame, which may be any; but no frame decompresses to more than 32,768
+times its length, so that no row can promise more and have memory asked for.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstac.loading._addresses import MISSING, Rows
+from mlstac.loading._addresses import MISSING, PLAIN, Rows
 from mlstac.loading._columns import RowError
 from mlstac.loading._layout import TensorLayout
+from mlstac.sample import MAX_EXPANSION
 
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -52,10 +57,12 @@ def _beyond(what: str, rows: Rows, row: int) -> str:
 
 def _check_lengths(rows: Rows, runs: Integers, there: Mask, layout: TensorLayout) -> None:
     length, what = rows.lengths[runs], f"assets.{layout.name}"
+    compressed = np.zeros(len(runs), bool) if rows.frames is None else rows.frames[runs] != PLAIN
     if layout.fixed is not None:
         made = f"dtype {layout.dtype} and shape {list(layout.fixed)} make {layout.row_bytes}"
-        wrong = there & (length != layout.row_bytes)
+        wrong = there & ~compressed & (length != layout.row_bytes)
         _refuse(runs, wrong, lambda row: f"{what}.ml:length is {rows.lengths[row]}; {made}")
+        _check_frames(rows, runs, there & compressed, np.full(len(runs), layout.row_bytes), what)
         return
     assert rows.shapes is not None
     known = rows.shapes
@@ -69,11 +76,31 @@ def _check_lengths(rows: Rows, runs: Integers, there: Mask, layout: TensorLayout
     # floats first, for the product of hostile sizes may leave 64 bits
     far = there & (np.prod(shapes, axis=1, dtype=np.float64) * layout.bits / 8 > 2.0**62)
     count = np.prod(np.where(far[:, None], 0, shapes), axis=1)
-    wrong = far | (there & (count * layout.bits // 8 != length))
+    wrong = far | (there & ~compressed & (count * layout.bits // 8 != length))
     _refuse(
         runs,
         wrong,
         lambda row: f"{what}.ml:length is {rows.lengths[row]}; {layout.dtype} of {known[row].tolist()} is another",
+    )
+    _check_frames(rows, runs, there & compressed, count * layout.bits // 8, what)
+
+
+def _check_frames(rows: Rows, runs: Integers, there: Mask, size: Integers, what: str) -> None:
+    """Refuse rows of which a frame of their length cannot hold the bytes."""
+    if rows.frames is None or not there.any():
+        return
+    ends = np.append(runs[1:], len(rows.files)) - 1
+    inside = np.maximum(rows.frames[runs], rows.frames[ends])
+    # compared in floats, for the sum of hostile numbers may leave 64 bits
+    held = inside.astype(np.float64) + size
+    wrong = there & (size > 0) & (held > rows.lengths[runs].astype(np.float64) * MAX_EXPANSION)
+    _refuse(
+        runs,
+        wrong,
+        lambda row: (
+            f"{what}.ml:length is {rows.lengths[row]}; no frame of that length decompresses to what dtype and "
+            "shape make"
+        ),
     )
 
 

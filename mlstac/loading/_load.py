@@ -23,6 +23,7 @@ from mlstac.loading._source import Given, Place, find_collection
 from mlstac.loading._splits import split_names
 from mlstac.loading._view import TensorView
 from mlstac.loading.original import Original, open_original
+from mlstac.sample import GZIP, ZSTD, import_zstandard
 from mlstac.storage import Cache, Fetcher, StorageOptions, is_remote, redact
 
 _OLD_NAMES = ("secret", "snippet")
@@ -123,6 +124,8 @@ def load(
         If it has no such split.
     UnknownFrameworkError, MissingFrameworkError, DeviceError, DtypeError
         If tensors cannot be made as asked.
+    MissingPackageError
+        If shards are compressed, and what undoes them is not installed.
     """
     source = _with_old_names(source, old_names)
     options = storage_options if storage_options is None or callable(storage_options) else dict(storage_options)
@@ -223,6 +226,7 @@ def _make(config: Config, place: Place, fetcher: Fetcher, original: Original | N
     if place.original is not None and original is None:  # in another process: its samples were looked at before
         _, original = _look(place, config.splits, fetcher=fetcher, allow_hosts=config.allow_hosts, verify=config.verify)
     collection = place.collection
+    _check_compression(collection)
     fields = {
         name: Field(tensor, TensorView(layout_of(name, tensor, collection_id=collection.id)))
         for name, tensor in collection.tensors.items()
@@ -255,6 +259,19 @@ def _make(config: Config, place: Place, fetcher: Fetcher, original: Original | N
     dataset = Dataset(origin, reader=reader, fields=fields)
     dataset.check()
     return dataset
+
+
+def _check_compression(collection: Collection) -> None:
+    """See that shards can be undone before the first sample is asked for."""
+    if collection.compression is None:
+        return
+    if collection.compression not in (ZSTD, GZIP):
+        raise CollectionError(
+            f"collection {collection.id!r} has shards compressed with {collection.compression!r} (ml:compression), "
+            "which this version does not know; use a newer mlstac"
+        )
+    if collection.compression == ZSTD:
+        import_zstandard(f"collection {collection.id!r}, whose shards are compressed,")
 
 
 def _find(source: Any, fetcher: Fetcher, revision: str | None = None) -> Place:

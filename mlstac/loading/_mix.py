@@ -9,7 +9,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from mlstac.errors import InvalidArgumentError, MlstacError
-from mlstac.loading._addresses import MISSING, Located
+from mlstac.loading._addresses import MISSING, PLAIN, Located
 from mlstac.loading._assemble import check_pad
 from mlstac.loading._batches import Batches
 from mlstac.loading._bijection import hash_words, permute
@@ -218,6 +218,7 @@ class MixedFeed:
         for number in range(len(self._feeds[0].views)):
             files, offsets, lengths = (np.full(len(samples), MISSING, np.int64) for _ in range(3))
             shapes: Integers | None = None
+            frames: Integers | None = None
             view = self._feeds[0].views[number]
             for mine, slots in parts:
                 located = slots[number].located
@@ -225,7 +226,10 @@ class MixedFeed:
                 if located.shapes is not None:
                     shapes = np.zeros((len(samples), located.shapes.shape[1]), np.int64) if shapes is None else shapes
                     shapes[mine] = located.shapes
-            merged.append(make_slots(view, Located(files, offsets, lengths, shapes)))
+                if located.frames is not None:
+                    frames = np.full(len(samples), PLAIN, np.int64) if frames is None else frames
+                    frames[mine] = located.frames
+            merged.append(make_slots(view, Located(files, offsets, lengths, shapes, frames)))
         return merged
 
     def begin(self, batch: list[Slots], samples: Integers) -> Pending:
@@ -281,20 +285,15 @@ class _Together(Pending):
 def _scattered(slots: Slots, mine: Integers, feed: DatasetFeed) -> Slots:
     """Slots of some samples of a batch, over the batch's memory."""
     view = next(view for view in feed.views if view.name == slots.view.name)
-    located = slots.located
+    located = slots.located.at(mine)
     return replace(
         slots,
         view=view,
-        located=Located(
-            located.files[mine],
-            located.offsets[mine],
-            located.lengths[mine],
-            None if located.shapes is None else located.shapes[mine],
-        ),
+        located=located,
         begins=slots.begins[mine],
         sizes=slots.sizes[mine],
         shapes=None if slots.shapes is None else [slots.shapes[row] for row in mine.tolist()],
-        complete=bool((located.files[mine] != MISSING).all()),
+        complete=bool((located.files != MISSING).all()),
         dense=False,
     )
 

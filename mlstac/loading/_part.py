@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlstac.errors import CatalogError, FormatError, MlstacError, StorageError
-from mlstac.loading._addresses import MISSING, Addresses, Rows, Runs, find_runs, make_addresses, take_runs
+from mlstac.loading._addresses import MISSING, PLAIN, Addresses, Rows, Runs, find_runs, make_addresses, take_runs
 from mlstac.loading._check import check_rows, shapes_of_lengths
 from mlstac.loading._columns import Names, RowError, integers, lists, only_chunk, present, strings
 from mlstac.loading._layout import TensorLayout
@@ -241,18 +241,26 @@ class Part:
             )
         varies = layout.fixed is None
         shaped = varies and self._has(tensor, "ml:shape")
+        shared = self._has(tensor, "ml:frame_offset")
 
         def parse(asset: pa.StructArray, where: Mask) -> Runs:
-            rows = self._parse_rows(asset, where, layout, shaped=shaped)
+            rows = self._parse_rows(asset, where, layout, shaped=shaped, shared=shared)
             runs = find_runs(rows)
             check_rows(rows, runs, layout)
             return take_runs(rows, runs)
 
-        groups = self._each_group(tensor, [*leaves, "ml:shape"] if shaped else leaves, parse)
+        leaves += (["ml:shape"] if shaped else []) + (["ml:frame_offset"] if shared else [])
+        groups = self._each_group(tensor, leaves, parse)
         return make_addresses(groups)
 
     def _parse_rows(
-        self, asset: pa.StructArray, where: NDArray[np.bool_] | None, layout: TensorLayout, *, shaped: bool
+        self,
+        asset: pa.StructArray,
+        where: NDArray[np.bool_] | None,
+        layout: TensorLayout,
+        *,
+        shaped: bool,
+        shared: bool,
     ) -> Rows:
         def leaf(name: str) -> NDArray[np.int64]:
             return integers(asset.field(name), where=where, what=f"assets.{layout.name}.{name}")
@@ -262,14 +270,24 @@ class Part:
             raise RowError(row, f"lacks tensor {layout.name!r}, which every sample has by the collection")
         offsets, lengths, sizes = leaf("ml:offset"), leaf("ml:length"), leaf("file:size")
         hrefs = strings(asset.field("href"), where=where, what=f"assets.{layout.name}.href")
+        files = self._number(hrefs, sizes)
+        compressed = self._shards.compressed(files)
+        frames = None
+        if compressed is not None:
+            inside = _frame_offsets(asset, where, f"assets.{layout.name}.ml:frame_offset") if shared else 0
+            frames = np.where(compressed, inside, PLAIN).astype(np.int64)
         shapes = None
         if shaped:
             what = f"assets.{layout.name}.ml:shape"
             shapes = lists(asset.field("ml:shape"), axes=len(layout.shape), where=where, what=what)
         elif layout.fixed is None:
+            if compressed is not None:
+                row = int(np.flatnonzero(compressed)[0])
+                raise RowError(
+                    row, f"assets.{layout.name} needs ml:shape: lengths of a compressed shard do not tell it"
+                )
             shapes = shapes_of_lengths(lengths, layout)
-        files = self._number(hrefs, sizes)
-        return Rows(files, offsets, lengths, sizes, shapes)
+        return Rows(files, offsets, lengths, sizes, shapes, frames)
 
     def _number(self, hrefs: Names, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of each row's shard; every distinct href is looked at once."""
@@ -286,6 +304,19 @@ class Part:
                     raise RowError(row, f"href {hrefs.names[index]!r}: {error}") from error
                 numbers[index] = self._shards.number(url, int(sizes[row]))
         return numbers[indices]
+
+
+def _frame_offsets(asset: pa.StructArray, where: Mask, what: str) -> NDArray[np.int64]:
+    """``ml:frame_offset``; a row that does not say it has 0."""
+    column = asset.field("ml:frame_offset")
+    said = present(column)
+    if said is not None:
+        where = said if where is None else said & where
+    inside = integers(column, where=where, what=what)
+    if (inside < 0).any():
+        row = int(np.flatnonzero(inside < 0)[0])
+        raise RowError(row, f"{what} is {inside[row]}")
+    return inside
 
 
 def _first_rows(hrefs: Names) -> list[tuple[int, str]]:

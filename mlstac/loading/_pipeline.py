@@ -122,7 +122,7 @@ class Chunk:
         own = [entry for entry, tiny in zip(self.slots, plan.tiny, strict=True) if not tiny]
         for entry in own:
             recipe.feed.output.prepare(entry)
-        self.nbytes = sum(entry.nbytes for entry in own)
+        self.nbytes = sum(entry.nbytes + entry.frame_bytes for entry in own)
         self.pending = _begin(recipe.feed, own, self.samples)
 
     def cancel(self) -> None:

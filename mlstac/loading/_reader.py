@@ -11,8 +11,9 @@ from mlstac.loading._addresses import MISSING, Located
 from mlstac.loading._blocks import Blocks, Spans, blocks_of, has_blocks
 from mlstac.loading._catalog import Catalog
 from mlstac.loading._copying import copy_samples
+from mlstac.loading._frames import Frame, Unpacking, split_slots, unpack_all
 from mlstac.loading._layout import TensorLayout
-from mlstac.loading._remote import Pending, Requests, want_blocks, want_pieces, want_rows
+from mlstac.loading._remote import Pending, Requests, want_blocks, want_frames, want_pieces, want_rows
 from mlstac.loading._shard_header import check_header
 from mlstac.loading._slots import Slots, make_slots
 from mlstac.loading._verify import verify_blocks, verify_rows
@@ -83,13 +84,27 @@ class Reader:
                     seen[number] = self.shard(number)
                 return seen[number]
 
+            jobs: list[tuple[Unpacking, Frame]] = []
             for slots in batch:
-                copy_samples(slots, shard)
-                if self.verify and slots.view.whole:
-                    self._verify_local(slots, rows, shard)
+                plain, frames = self._split(slots, rows, verify=bool(self.verify))
+                jobs += frames
+                if plain is None:
+                    continue
+                copy_samples(plain, shard)
+                if self.verify and plain.view.whole:
+                    self._verify_local(plain, rows, shard)
+            if jobs:
+                frames_of = [shard(frame.file)[frame.start : frame.stop] for _, frame in jobs]
+                unpack_all(jobs, frames_of.__getitem__)
             return Pending(None, requests)
+        jobs = []
         for slots in batch:
-            self._want(requests, slots, rows)
+            plain, frames = self._split(slots, rows, verify=self.verify is not False)
+            jobs += frames
+            if plain is not None:
+                self._want(requests, plain, rows)
+        if jobs:
+            want_frames(requests, jobs)
         reads = requests.reads(self.catalog.shards)
         if not reads:
             return Pending(None, requests)
@@ -147,7 +162,7 @@ class Reader:
                     self._maps.clear()
                 known = MappedFile(shard.url, size=shard.size)
                 if self._headed:
-                    check_header(known.data, name=shard.url, whole=self.verify is True)
+                    check_header(known.data, name=shard.url, whole=self.verify is True, codec=shard.codec)
                 self._maps[number] = known
         except MlstacError as error:
             vars(error).update(url=redact(self.catalog.shards[number].url))  # as a failed read over the network says it
@@ -168,6 +183,17 @@ class Reader:
         if layout.name not in self._spans:
             self._spans[layout.name] = self.catalog.spans(layout)
         return self._spans[layout.name]
+
+    def _split(
+        self, slots: Slots, rows: Integers, *, verify: bool
+    ) -> tuple[Slots | None, list[tuple[Unpacking, Frame]]]:
+        """Slots of the rows that lie in plain shards, and frames with the others."""
+        plain, frames = split_slots(slots)
+        if plain is slots:
+            return slots, []
+        expected = self._expected(slots.view.layout, rows) if verify else None
+        unpacking = Unpacking(slots, self.catalog.shards, expected, self._namer(slots.located, rows))
+        return plain, [(unpacking, frame) for frame in frames]
 
     def _want(self, requests: Requests, slots: Slots, rows: Integers) -> None:
         if not slots.view.whole:

@@ -1,6 +1,6 @@
 """Samples of remote shards into the buffer of a batch: what to ask for, and what to do once it is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from mlstac.errors import ChecksumError
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._blocks import Blocks
 from mlstac.loading._copying import gather
+from mlstac.loading._frames import Frame, Unpacking, unpack_all
 from mlstac.loading._plan import GAP_BYTES, plan_reads
 from mlstac.loading._shards import Shards
 from mlstac.loading._slots import Slots
@@ -182,6 +183,17 @@ def want_blocks(
             slots.place(row)[:] = scratch[begin : begin + size]
 
     requests.after.append(finish)
+
+
+def want_frames(requests: Requests, jobs: Sequence[tuple[Unpacking, Frame]]) -> None:
+    """Frames of compressed shards, which are undone once they are there."""
+    ends = np.cumsum([0, *(wanted.stop - wanted.start for _, wanted in jobs)])
+    scratch = np.empty(int(ends[-1]), np.uint8)
+    memory = _memory(scratch)
+    edges = ends.tolist()
+    for (_, wanted), begin, end in zip(jobs, edges, edges[1:], strict=False):
+        requests.want(wanted.file, wanted.start, wanted.stop, memory[begin:end])
+    requests.after.append(lambda: unpack_all(jobs, lambda number: scratch[edges[number] : edges[number + 1]]))
 
 
 def want_pieces(requests: Requests, slots: Slots) -> None:

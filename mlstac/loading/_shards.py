@@ -3,7 +3,12 @@
 from itertools import count
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlstac.errors import CatalogError
+from mlstac.sample import ZSTD, codec_of, import_zstandard
+from mlstac.storage import redact
 
 
 class Shard(NamedTuple):
@@ -12,6 +17,8 @@ class Shard(NamedTuple):
     url: str
     size: int
     """Bytes, as the catalog has it."""
+    codec: str | None = None
+    """``"zstd"`` or ``"gzip"``, if it is compressed."""
 
 
 class Shards:
@@ -21,6 +28,7 @@ class Shards:
         self._numbers: dict[str, int] = {}
         self._shards: dict[int, Shard] = {}
         self._next = count()
+        self._compressed: set[int] = set()
 
     def number(self, url: str, size: int) -> int:
         """Number of a shard.
@@ -29,16 +37,29 @@ class Shards:
         ------
         CatalogError
             If rows disagree about its size.
+        MissingPackageError
+            If what decompresses it is not installed.
         """
         number = self._numbers.get(url)
         if number is None:
-            fresh = next(self._next)
-            self._shards[fresh] = Shard(url, size)  # before its number can be seen
+            fresh, codec = next(self._next), codec_of(url)
+            if codec == ZSTD:
+                import_zstandard(f"the shard {redact(url)}")
+            self._shards[fresh] = Shard(url, size, codec)  # before its number can be seen
+            if codec is not None:
+                self._compressed.add(fresh)
             number = self._numbers.setdefault(url, fresh)
         known = self._shards[number].size
         if known != size:
             raise CatalogError(f"catalog rows disagree about the size of {url}: {known} and {size} bytes")
         return number
+
+    def compressed(self, files: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Which of some shards, by their numbers, are compressed; None if none is."""
+        if not self._compressed:
+            return None
+        found: NDArray[np.bool_] = np.isin(files, list(self._compressed))
+        return found if found.any() else None
 
     def __getitem__(self, number: int) -> Shard:
         return self._shards[number]

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstac.loading._addresses import MISSING, Located
+from mlstac.loading._addresses import MISSING, PLAIN, Located
 from mlstac.loading._view import TensorView
 
 Integers = NDArray[np.int64]
@@ -41,6 +41,16 @@ class Slots:
         """Which samples have the tensor; None if all have."""
         return None if self.complete else self.located.files != MISSING
 
+    @property
+    def frame_bytes(self) -> int:
+        """Stored bytes of the frames that hold the samples; 0 where no shard is compressed."""
+        frames = self.located.frames
+        if frames is None:
+            return 0
+        rows = frames != PLAIN
+        _, first = np.unique(self.located.offsets[rows], return_index=True)
+        return int(self.located.lengths[rows][first].sum())
+
     def part(self, first: int, last: int) -> "Slots":
         """Some neighbouring samples, over the same memory."""
         count = len(self.begins)
@@ -48,7 +58,7 @@ class Slots:
             return self
         begin = int(self.begins[first]) if first < last else 0
         end = int(self.begins[last]) if last < count else self.nbytes
-        files, offsets, lengths, shapes = self.located
+        files, offsets, lengths, shapes, frames = self.located
         return Slots(
             self.view,
             Located(
@@ -56,6 +66,7 @@ class Slots:
                 offsets[first:last],
                 lengths[first:last],
                 None if shapes is None else shapes[first:last],
+                None if frames is None else frames[first:last],
             ),
             self.begins[first:last] - begin,
             self.sizes[first:last],
@@ -87,18 +98,22 @@ def make_slots(view: TensorView, located: Located) -> Slots:
         begins = np.arange(count, dtype=np.int64) * size
         return Slots(view, located, begins, np.full(count, size, np.int64), count * size, None, complete)
     if view.whole:
-        sizes = located.lengths
         shapes = _tuples(located)
+        sizes = located.lengths if located.frames is None else _sizes(shapes, located, view)
     else:
         shapes = [
             view.shape_of(stored) if file != MISSING else stored
             for stored, file in zip(_tuples(located), located.files.tolist(), strict=True)
         ]
-        sizes = np.array([prod(shape) for shape in shapes], np.int64) * view.layout.bits // 8
-        sizes = np.where(located.files == MISSING, 0, sizes)
+        sizes = _sizes(shapes, located, view)
     aligned = (sizes + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
     begins = np.concatenate([[0], np.cumsum(aligned)]).astype(np.int64)
     return Slots(view, located, begins[:-1], sizes, int(begins[-1]), shapes, complete)
+
+
+def _sizes(shapes: list[tuple[int, ...]], located: Located, view: TensorView) -> Integers:
+    sizes = np.array([prod(shape) for shape in shapes], np.int64) * view.layout.bits // 8
+    return np.where(located.files == MISSING, 0, sizes).astype(np.int64)
 
 
 def _tuples(located: Located) -> list[tuple[int, ...]]:

@@ -38,6 +38,17 @@ def verify_blocks(tensor: str, block: Callable[[int], Bytes], rows: Integers, ex
             raise _wrong(tensor, f"{name(row)}, or a neighbour that shares its checksum,")
 
 
+def verify_frame(tensor: str, stored: Bytes, row: int, expected: int, name: Namer) -> None:
+    """Check a frame of a compressed shard by one row that is in it.
+
+    Raises
+    ------
+    ChecksumError
+    """
+    if expected >= 0 and checksum(stored.data) != expected:
+        raise _wrong(tensor, name(row))
+
+
 def _wrong(tensor: str, where: str) -> ChecksumError:
     error = ChecksumError(
         f"tensor {tensor!r} of {where} is not what was written: its bytes do not match ml:checksum; "

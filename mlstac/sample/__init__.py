@@ -9,8 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 from mlstac.sample._addresses import Addresses
 from mlstac.sample._checksum import checksum, checksum_blocks, checksum_rows
+from mlstac.sample._codec import (
+    MAX_EXPANSION,
+    SHARED_FRAME_BYTES,
+    compress_frame,
+    decompress_frame,
+    frame_contents,
+    undo_file,
+    undo_header,
+    undo_shared,
+    walk_frames,
+)
 from mlstac.sample._columns import Column, Encoded, PackedSample
+from mlstac.sample._compression import (
+    GZIP,
+    ZSTD,
+    Compression,
+    codec_of,
+    import_zstandard,
+    media_type_of,
+    parse_compression,
+)
 from mlstac.sample._dtypes import alignment, count_bytes
+from mlstac.sample._frames import address_frames, cut_frames, slice_frames
 from mlstac.sample._header import Entry, Header, build_header, described_size, header_length, read_header
 from mlstac.sample._layout import (
     LAYOUTS,
@@ -47,15 +68,20 @@ if TYPE_CHECKING:
     from mlstac.sample._sphere import bound_geometry, merge_bboxes
 
 __all__ = [
+    "GZIP",
     "LAYOUTS",
+    "MAX_EXPANSION",
     "MAX_KEYED_TENSORS",
     "MEDIA_TYPES",
     "RESERVED_PREFIXES",
     "RESERVED_PROPERTIES",
     "ROW_GROUP_ROWS",
+    "SHARED_FRAME_BYTES",
     "SUMMARY_KEY",
+    "ZSTD",
     "Addresses",
     "Column",
+    "Compression",
     "Encoded",
     "Entry",
     "Grid",
@@ -66,6 +92,7 @@ __all__ = [
     "ShardPlan",
     "ShardTensor",
     "Summary",
+    "address_frames",
     "alignment",
     "bound_geometry",
     "build_header",
@@ -74,32 +101,45 @@ __all__ = [
     "checksum",
     "checksum_blocks",
     "checksum_rows",
+    "codec_of",
+    "compress_frame",
     "count_bytes",
+    "cut_frames",
     "decode_field",
     "decode_json",
     "decode_text",
+    "decompress_frame",
     "described_size",
     "encode_field",
     "footprint",
     "footprints",
+    "frame_contents",
     "header_length",
+    "import_zstandard",
     "infer_media_type",
     "items",
     "keyed_name",
     "max_samples",
+    "media_type_of",
     "merge_bboxes",
     "merge_summaries",
     "pack_columns",
     "pack_shard",
     "parquet_options",
+    "parse_compression",
     "parse_time",
     "read_header",
     "read_summary",
     "rows_table",
     "sample_centre",
     "sample_row",
+    "slice_frames",
     "split_keyed_name",
     "to_microseconds",
+    "undo_file",
+    "undo_header",
+    "undo_shared",
+    "walk_frames",
 ]
 
 _LAZY = {

@@ -20,15 +20,17 @@ class Addresses:
     """
 
     offset: NDArray[np.int64]
-    """First byte in the file, shape (n,)."""
+    """First byte in the file, shape (n,); in a compressed file, of the frame that holds it."""
     length: NDArray[np.int64]
-    """Stored bytes, shape (n,)."""
+    """Stored bytes, shape (n,); in a compressed file, of the whole frame."""
     checksum: NDArray[np.uint32]
     """Low half of xxh3-64 of the stored bytes, or of the block that the row belongs to, shape (n,)."""
     present: NDArray[np.bool_] | None = None
     """Whether each sample has the tensor, shape (n,); None where all have."""
     shapes: Sequence[tuple[int, ...]] | None = None
     """Shape of each sample that *has* the tensor; None where all have the shape that the collection names."""
+    frame_offset: NDArray[np.int64] | None = None
+    """First byte in what the frame at ``offset`` decompresses to, shape (n,); None where 0 for all."""
 
 
 def address_stacked(column: Column, *, starts: NDArray[np.int64], rows: NDArray[np.int64], n: int) -> Addresses:

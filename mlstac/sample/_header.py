@@ -59,15 +59,15 @@ class Header:
     file_size: int
 
 
-def header_length(first8: bytes | memoryview, *, file_size: int, name: str) -> int:
+def header_length(first8: bytes | memoryview, *, file_size: int | None, name: str) -> int:
     """Length N of the JSON header, from the first 8 bytes of the file.
 
     Parameters
     ----------
     first8 : bytes-like
         The first 8 bytes of the file, or more.
-    file_size : int
-        Size of the whole file in bytes.
+    file_size : int, optional
+        Size of the whole file in bytes; None where it is not known, as of a compressed one.
     name : str
         The file's path or URL, for messages.
 
@@ -76,6 +76,7 @@ def header_length(first8: bytes | memoryview, *, file_size: int, name: str) -> i
     ShardError
         If the file is shorter than 8 bytes, or N passes its end or the format's limit of 100 MB.
     """
+    file_size = MAX_HEADER_BYTES + 8 if file_size is None and len(first8) >= 8 else file_size or 0
     if file_size < 8 or len(first8) < 8:
         size = min(file_size, len(first8)) if len(first8) < 8 else file_size
         raise ShardError(
@@ -94,15 +95,16 @@ def header_length(first8: bytes | memoryview, *, file_size: int, name: str) -> i
     return length
 
 
-def read_header(prefix: bytes | memoryview, *, file_size: int, name: str) -> Header:
+def read_header(prefix: bytes | memoryview, *, file_size: int | None, name: str) -> Header:
     """Read and check the header of a safetensors file.
 
     Parameters
     ----------
     prefix : bytes-like
         The file's first ``8 + N`` bytes or more; :func:`header_length` gives N.
-    file_size : int
-        Size of the whole file in bytes.
+    file_size : int, optional
+        Size of the whole file in bytes; None where it is not known, as of a compressed one: then it is taken to end
+        where the last tensor does.
     name : str
         The file's path or URL, for messages.
 
@@ -132,6 +134,8 @@ def read_header(prefix: bytes | memoryview, *, file_size: int, name: str) -> Hea
         raise ShardError(f"{name}: the header is not that of a safetensors file: {error}; {_MEND}") from None
     data_start = 8 + length
     entries = {key: _check_entry(name, key, *value, data_start=data_start) for key, value in raw.items()}
+    if file_size is None:
+        file_size = max((entry.stop for entry in entries.values()), default=data_start)
     return Header(_check_cover(name, entries, data_start, file_size), metadata, data_start, file_size)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlstac.errors import InvalidArgumentError
 from mlstac.sample._addresses import Addresses
+from mlstac.sample._compression import media_type_of
 from mlstac.sample._crs import read_crs
 from mlstac.sample._kinds import property_array
 from mlstac.sample._places import Places, find_places
@@ -24,7 +25,6 @@ __all__ = ["BBOX", "TIMESTAMP", "rows_table"]
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 BBOX = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 _STRINGS = pa.list_(pa.string())
-_SAFETENSORS = "application/vnd.safetensors"
 
 
 def rows_table(
@@ -120,13 +120,15 @@ def _asset_array(
     n = len(rows)
     fields: dict[str, pa.Array] = {
         "href": _constant(href, pa.string(), n),
-        "type": _constant(_SAFETENSORS, pa.string(), n),
+        "type": _constant(media_type_of(href), pa.string(), n),
         "roles": _constant([role], _STRINGS, n),
         "file:size": _constant(file_size, pa.int64(), n),
         "file:checksum": _constant(file_checksum, pa.string(), n),
         "ml:offset": pa.array(address.offset, pa.int64()),
         "ml:length": pa.array(address.length, pa.int64()),
     }
+    if address.frame_offset is not None:
+        fields["ml:frame_offset"] = pa.array(address.frame_offset, pa.int64())
     if address.shapes is not None:
         fields["ml:shape"] = _shape_array(name, address, n)
     fields["ml:checksum"] = pa.array(address.checksum, pa.uint32())

@@ -3,7 +3,7 @@
 A program and not a test module: it forks, and a process that forks should have started no thread. Prints one JSON
 object.
 
-Usage: ``python kill_everywhere.py FOLDER new|overwrite|parts|append|widen|adopt STRIDE``
+Usage: ``python kill_everywhere.py FOLDER new|overwrite|parts|append|widen|adopt STRIDE [COMPRESSION]``
 """
 
 import hashlib
@@ -67,11 +67,13 @@ def describe():
 
 def author(path, *, overwrite, offset, in_parts=False):
     """The call that is killed and made again."""
+    compression = sys.argv[4] if len(sys.argv) > 4 else None
+    options = {"shard_size": 9000, "compression": compression}
     if in_parts:
         parts = [partial(part, start) for start in (0, 7, 8)]
-        mlstac.authoring.write_parts({"train": parts, "test": []}, path, describe(), shard_size=9000)
+        mlstac.authoring.write_parts({"train": parts, "test": []}, path, describe(), **options)
         return
-    with mlstac.authoring.Writer(path, describe(), shard_size=9000, overwrite=overwrite) as writer:
+    with mlstac.authoring.Writer(path, describe(), overwrite=overwrite, **options) as writer:
         for sample, split in samples(offset=offset):
             writer.add(sample, split=split)
 

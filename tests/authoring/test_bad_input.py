@@ -97,7 +97,8 @@ def test_an_id_is_unique_over_splits_and_shards(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"compression": "zstd"},
+        {"compression": "lz4"},
+        {"compression": "zstd:0"},
         {"layout": "sideways"},
         {"shard_size": "a lot"},
         {"shard_size": 0},

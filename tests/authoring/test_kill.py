@@ -22,8 +22,11 @@ def quick_folder(tmp_path):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "arguments",
-    [["new", "1"], ["overwrite", "3"], ["parts", "4"], ["append", "2"], ["widen", "5"], ["adopt", "5"]],
-    ids=lambda arguments: arguments[0],
+    [
+        *(["new", "1"], ["overwrite", "3"], ["parts", "4"], ["append", "2"], ["widen", "5"], ["adopt", "5"]),
+        *(["new", "3", "zstd"], ["parts", "11", "zstd"], ["append", "9", "zstd"]),
+    ],
+    ids=" ".join,
 )
 def test_a_run_killed_anywhere_shows_old_or_new_and_a_rerun_ends_byte_for_byte_alike(
     quick_folder, repository, arguments
