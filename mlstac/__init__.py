@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from mlstac.loading import Dataset, load, mix
     from mlstac.loading import open_collection as open
     from mlstac.sample import Sample
+    from mlstac.validation import Report, validate
 
 __version__ = "1.0.0.dev0"
 
 __all__ = [
     "Collection",
     "Dataset",
+    "Report",
     "Sample",
     "Tensor",
     "Writer",
@@ -36,6 +38,7 @@ __all__ = [
     "load",
     "mix",
     "open",
+    "validate",
     "write",
     "write_parts",
 ]
@@ -44,6 +47,7 @@ __all__ = [
 _HOMES = {
     "Collection": "mlstac.collection.Collection",
     "Dataset": "mlstac.loading.Dataset",
+    "Report": "mlstac.validation.Report",
     "Sample": "mlstac.sample.Sample",
     "Tensor": "mlstac.collection.Tensor",
     "Writer": "mlstac.authoring.Writer",
@@ -51,6 +55,7 @@ _HOMES = {
     "load": "mlstac.loading.load",
     "mix": "mlstac.loading.mix",
     "open": "mlstac.loading.open_collection",
+    "validate": "mlstac.validation.validate",
     "write": "mlstac.authoring.write",
     "write_parts": "mlstac.authoring.write_parts",
 }

@@ -89,6 +89,28 @@ def preview(
 
 
 @app.command()
+def validate(
+    source: Source,
+    *,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every byte: checksums and statistics, too.")] = False,
+    as_json: AsJson = False,
+    schemas: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", exists=True, file_okay=False, help="JSON Schemas of extensions, by host and path."
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="Host that the dataset may name; may be repeated.")
+    ] = None,
+) -> None:
+    """Say what is wrong with a dataset; exit 1 if anything is."""
+    from mlstac.cli._validate import show_report
+
+    show_report(source, deep=deep, as_json=as_json, schemas=schemas, allow_hosts=tuple(allow_host or ()))
+
+
+@app.command()
 def demo(
     *,
     out: Annotated[

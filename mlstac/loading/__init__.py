@@ -3,5 +3,18 @@
 from mlstac.loading._dataset import Dataset
 from mlstac.loading._load import load, open_collection
 from mlstac.loading._mix import Mixture, mix
+from mlstac.loading._open import open_part
+from mlstac.loading._ranged import RangedFile, column_ranges
+from mlstac.loading._source import find_document
 
-__all__ = ["Dataset", "Mixture", "load", "mix", "open_collection"]
+__all__ = [
+    "Dataset",
+    "Mixture",
+    "RangedFile",
+    "column_ranges",
+    "find_document",
+    "load",
+    "mix",
+    "open_collection",
+    "open_part",
+]

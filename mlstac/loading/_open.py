@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlstac.collection import Asset
-from mlstac.errors import ChangedError, CollectionError, MissingFileError
+from mlstac.errors import CatalogError, ChangedError, CollectionError, MissingFileError
 from mlstac.loading._catalog import Catalog
+from mlstac.loading._column_sizes import check_sizes
 from mlstac.loading._part import Opener, Part
 from mlstac.loading._ranged import RangedFile
 from mlstac.loading._shards import Shards
@@ -19,7 +20,11 @@ from mlstac.storage import Fetcher, is_remote, join, local_path, read_bytes, red
 WHOLE_BYTES = 4 * 1024 * 1024
 """Remote parts up to this size are read whole, in one request; of larger ones the columns that are needed."""
 
-_LIMIT_BYTES = 4 * 1024**3
+MAX_PART_BYTES = 2 * 1024**3
+"""Largest catalog part that is read, whatever its collection says; one of 1,000,000 rows with footprints has 61 MB."""
+
+MAX_WHOLE_BYTES = 256 * 1024**2
+"""Largest remote part that is read where the collection does not say its size: such a one is read whole."""
 
 
 def open_catalog(
@@ -87,29 +92,75 @@ def _row_count(asset: Asset) -> int | None:
 
 def _opener(url: str, asset: Asset, fetcher: Fetcher) -> Opener:
     def open_file(dictionaries: list[str]) -> tuple[pq.ParquetFile, RangedFile | None]:
-        ranged = None
-        if not is_remote(url):
-            path = Path(local_path(url))
-            if not path.is_file():
-                raise MissingFileError(f"catalog {path} is not there; the collection names it: fetch the dataset again")
-            size = path.stat().st_size
-            if asset.size not in (None, size):
-                read_bytes(path, limit_bytes=_LIMIT_BYTES)  # says so if it is a Git LFS pointer
-            source: Any = str(path)
-        elif asset.size is not None and asset.size > WHOLE_BYTES:
-            size = asset.size
-            source = ranged = RangedFile(url, size, fetcher)
-        else:
-            # one that is a little too long is told as what it is, and one without end is not read to it
-            limit = _LIMIT_BYTES if asset.size is None else asset.size + WHOLE_BYTES
-            data = read_bytes(url, fetcher=fetcher, limit_bytes=limit)
-            size = len(data)
-            source = pa.BufferReader(data)
-        if asset.size is not None and size != asset.size:
-            raise ChangedError(
-                f"catalog {redact(url)} has {size} bytes; the collection says {asset.size}: "
-                "one of them was replaced, load again"
-            )
-        return pq.ParquetFile(source, read_dictionary=dictionaries, pre_buffer=False), ranged
+        return open_part(url, asset, fetcher, dictionaries=dictionaries)
 
     return open_file
+
+
+def open_part(
+    url: str, asset: Asset, fetcher: Fetcher, *, dictionaries: Sequence[str] = ()
+) -> tuple[pq.ParquetFile, RangedFile | None]:
+    """Open a catalog part.
+
+    Parameters
+    ----------
+    url : str
+        Of the part; it may be followed.
+    asset : Asset
+        What the collection says of it.
+    fetcher : Fetcher
+    dictionaries : sequence of str
+        Columns of texts that are kept by their distinct values.
+
+    Returns
+    -------
+    file : pyarrow.parquet.ParquetFile
+    ranged : RangedFile or None
+        Its bytes, where it is remote and read by columns.
+
+    Raises
+    ------
+    CatalogError
+        If it is larger than `MAX_PART_BYTES`, or a column of it larger than its rows can need.
+    ChangedError
+        If it has another size than the collection says.
+    MissingFileError, AccessError, UnavailableError
+        If it cannot be had.
+    """
+    if asset.size is not None and asset.size > MAX_PART_BYTES:
+        raise _too_large(url, asset.size)
+    ranged = None
+    if not is_remote(url):
+        path = Path(local_path(url))
+        if not path.is_file():
+            raise MissingFileError(f"catalog {path} is not there; the collection names it: fetch the dataset again")
+        size = path.stat().st_size
+        if size > MAX_PART_BYTES:
+            raise _too_large(url, size)
+        if asset.size not in (None, size):
+            read_bytes(path, limit_bytes=MAX_PART_BYTES)  # says so if it is a Git LFS pointer
+        source: Any = str(path)
+    elif asset.size is not None and asset.size > WHOLE_BYTES:
+        size = asset.size
+        source = ranged = RangedFile(url, size, fetcher)
+    else:
+        # one that is a little too long is told as what it is, and one without end is not read to it
+        limit = MAX_WHOLE_BYTES if asset.size is None else asset.size + WHOLE_BYTES
+        data = read_bytes(url, fetcher=fetcher, limit_bytes=limit)
+        size = len(data)
+        source = pa.BufferReader(data)
+    if asset.size is not None and size != asset.size:
+        raise ChangedError(
+            f"catalog {redact(url)} has {size} bytes; the collection says {asset.size}: "
+            "one of them was replaced, load again"
+        )
+    file = pq.ParquetFile(source, read_dictionary=list(dictionaries), pre_buffer=False)
+    check_sizes(file.metadata, name=redact(url))
+    return file, ranged
+
+
+def _too_large(url: str, size: int) -> CatalogError:
+    return CatalogError(
+        f"catalog {redact(url)} has {size:,} bytes; at most {MAX_PART_BYTES:,} are read: divide it into parts of "
+        "1,000,000 rows or fewer"
+    )

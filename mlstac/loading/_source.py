@@ -16,7 +16,7 @@ from mlstac.storage import Fetcher, HubPlace, is_remote, local_path, parent, par
 
 NAME = "collection.json"
 
-_LIMIT_BYTES = 256 * 1024 * 1024  # of a collection.json: no honest one is near it
+_LIMIT_BYTES = 16 * 2**20 + 1  # of a collection.json: one byte more than the model reads, which then says so
 _RASTERS = (".tif", ".tiff", ".jp2", ".nc", ".png", ".jpg", ".zarr")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -69,7 +69,7 @@ def find_collection(source: Any, *, fetcher: Fetcher, revision: str | None = Non
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
     hub = None if _is_here(text) else parse_hub(text, endpoint=fetcher.endpoint)
     if hub is not None:
-        return _find_on_hub(hub, text, fetcher=fetcher, revision=revision)
+        return _place_of(*_read_on_hub(hub, text, fetcher=fetcher, revision=revision))
     if revision is not None:
         raise InvalidArgumentError(
             f"revision={revision!r} is for repositories of the Hugging Face Hub (hf://datasets/org/name), and this "
@@ -97,12 +97,32 @@ def find_collection(source: Any, *, fetcher: Fetcher, revision: str | None = Non
     return _place_of(*_read(url, named=os.fspath(source).partition("?")[0].endswith(".json"), fetcher=fetcher))
 
 
+def find_document(source: Any, *, fetcher: Fetcher, revision: str | None = None) -> tuple[str, bytes | dict[str, Any]]:
+    """Where the collection that a source means is, and what it says: its text, or the object that was given.
+
+    Arguments and errors as of `find_collection`; but nobody has looked yet at what it says.
+    """
+    if isinstance(source, Collection | Mapping | Given) or not isinstance(source, str | os.PathLike):
+        place = find_collection(source, fetcher=fetcher, revision=revision)
+        return place.url, dict(source) if isinstance(source, Mapping) else place.collection.to_dict()
+    text = os.fspath(source)
+    hub = None if _is_here(text) else parse_hub(text, endpoint=fetcher.endpoint)
+    if hub is not None:
+        data, url = _read_on_hub(hub, text, fetcher=fetcher, revision=revision)
+    elif revision is not None:
+        raise InvalidArgumentError(f"revision={revision!r} is for repositories of the Hugging Face Hub: leave it out")
+    else:
+        named = text.partition("?")[0].endswith(".json")
+        data, url = _read(collection_url(text), named=named, fetcher=fetcher)
+    return url, data
+
+
 def _is_here(text: str) -> bool:
     """Tell whether a path is of this machine: it wins over a repository of the same name."""
     return bool(text) and not is_remote(text) and os.path.exists(local_path(text))
 
 
-def _find_on_hub(hub: HubPlace, source: str, *, fetcher: Fetcher, revision: str | None) -> Place:
+def _read_on_hub(hub: HubPlace, source: str, *, fetcher: Fetcher, revision: str | None) -> tuple[bytes, str]:
     """Read a collection of the Hub as it is at this moment: what is read later is of the same commit."""
     if revision is not None and hub.revision not in (None, revision):
         raise InvalidArgumentError(
@@ -121,7 +141,7 @@ def _find_on_hub(hub: HubPlace, source: str, *, fetcher: Fetcher, revision: str 
         raise type(error)(f"{source!r} is no path on this machine; as a dataset of the Hub: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{hub.api}: the answer is not that of a Hugging Face Hub; check HF_ENDPOINT") from error
-    return _place_of(data, url)
+    return data, url
 
 
 def _read(url: str, *, named: bool, fetcher: Fetcher) -> tuple[bytes, str]:
