@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,13 +15,21 @@ from mlstac.authoring._checksums import own_checksums
 from mlstac.authoring._description import Description
 from mlstac.authoring._journal import ShardRecord
 from mlstac.authoring._ledger import Ledger
-from mlstac.authoring._session import Session
+from mlstac.authoring._session import STANDARD_SPLITS, Session
 from mlstac.authoring._summary import describe_extent, describe_tensors
 from mlstac.authoring._target import NewFile
 from mlstac.collection import ML_AOI_SPLITS, Asset, Catalog, Collection, Split, Tensor
-from mlstac.sample import catalog_schema, catalog_table, codec_of, merge_summaries, parquet_options, read_summary
+from mlstac.sample import (
+    Summary,
+    catalog_schema,
+    catalog_table,
+    codec_of,
+    merge_bboxes,
+    merge_summaries,
+    parquet_options,
+    read_summary,
+)
 
-STANDARD_SPLITS = ("train", "validation", "test")
 ROWS_A_PART = 1_000_000
 _PARQUET = "application/vnd.apache.parquet"
 _MIRROR = "collection-mirror"
@@ -40,7 +50,7 @@ def commit(session: Session, declared: Collection, description: Description, *, 
     collection.compression = next(filter(None, (codec_of(record.name) for record in records)), None)
     collection.check_tasks()
     schemas = [ledger.schema(at) for at in range(len(ledger))]
-    collection.extent, collection.placed = describe_extent(declared, merge_summaries(map(read_summary, schemas)))
+    collection.extent, collection.placed = describe_extent(declared, _summarise(ledger, schemas))
     varying = [name for name, tensor in collection.tensors.items() if tensor.shape is None or None in tensor.shape]
     schema = catalog_schema(schemas, collection=collection.id, varying=varying)
     before = _standing_parts(session, collection, schema)
@@ -48,7 +58,9 @@ def commit(session: Session, declared: Collection, description: Description, *, 
     first_new = 0 if before is None else len(ledger) - len(session.run)
     collection.splits = {}
     assets: dict[str, Asset] = {}
-    for split in dict.fromkeys([*STANDARD_SPLITS, *known, *splits]):
+    all_splits = list(dict.fromkeys([*STANDARD_SPLITS, *known, *splits]))
+    session.refuse_foreign_catalogs(all_splits)
+    for split in all_splits:
         session.make_folder(split)
         standing = {} if before is None else before.get(split, {})
         parts = list(_parts(records, split, first=first_new))
@@ -81,6 +93,19 @@ def commit(session: Session, declared: Collection, description: Description, *, 
     )
     session.replace_collection(document)
     return collection
+
+
+def _summarise(ledger: Ledger, schemas: Sequence[pa.Schema]) -> Summary:
+    """What all rows have in common.
+
+    The shortest arc around boxes, some of which cross the antimeridian, does not follow from the arcs of shards: where
+    there is one such box all rows are asked, so that the extent does not depend on where shards end.
+    """
+    summaries = [read_summary(schema) for schema in schemas]
+    summary = merge_summaries(summaries)
+    if any(part.bbox is not None and part.bbox[0] > part.bbox[2] for part in summaries):
+        summary = replace(summary, bbox=merge_bboxes(np.concatenate(list(ledger.bboxes()))))
+    return summary
 
 
 def _standing_parts(session: Session, collection: Collection, schema: pa.Schema) -> dict[str, dict[str, Asset]] | None:

@@ -31,6 +31,8 @@ _LABELS = frozenset(
     ]
 )
 
+_NEEDS = {"stacked": "one shape", "jagged": "shapes that differ in the first axis alone"}
+
 Encodeds = Mapping[str, Encoded]
 
 TIME = "_time"
@@ -66,6 +68,8 @@ class Description:
         self._layouts: dict[str, dict[str, str]] = {}
         self._axes: dict[str, int] = {}
         """How many axes each tensor has, once a sample brought it: readers count on one number."""
+        self._met: dict[str, OpenShape | Unseen | None] = {}
+        """What the shapes of all samples so far have in common, those in no shard yet too."""
 
     def dtype(self, name: str) -> str | None:
         tensor = self.tensors.get(name)
@@ -78,10 +82,12 @@ class Description:
     def mark(self) -> Callable[[], None]:
         """What a sample may change here; call the result to take it back where the sample is refused later."""
         tensors, shapes, times, begun = dict(self.tensors), dict(self._shapes), dict(self._times), self._begun
+        axes, met = dict(self._axes), dict(self._met)
         fields = [(tensor, tensor.dtype, tensor.media_type, tensor.dims) for tensor in tensors.values()]
 
         def undo() -> None:
             self.tensors, self._shapes, self._times, self._begun = tensors, shapes, times, begun
+            self._axes, self._met = axes, met
             for tensor, dtype, media_type, dims in fields:
                 tensor.dtype, tensor.media_type, tensor.dims = dtype, media_type, dims
 
@@ -133,6 +139,8 @@ class Description:
                 )
         for name, encoded in tensors.items():
             self._axes.setdefault(name, len(encoded.shape))
+            if self._met.get(name, UNSEEN) != encoded.shape:
+                self._met[name] = self._join_met(name, encoded, sample)
 
     def _check_one(self, name: str, tensor: Tensor, encoded: Encoded, sample: str) -> None:
         what = f"tensor {name!r} of sample {sample!r}"
@@ -163,6 +171,18 @@ class Description:
                 f"{what} has shape {_show(encoded.shape)}, but the collection declares {_show(declared)}; reshape it,"
                 " or declare None for the axes that vary"
             )
+
+    def _join_met(self, name: str, encoded: Encoded, sample: str) -> OpenShape | Unseen | None:
+        """What the shapes have in common with one more; refused where a layout by decree holds over all shards."""
+        before = self._met.get(name, UNSEEN)
+        joined = join_shapes(before, encoded.shape)
+        asked = self.tensors[name].layout or (self._layout if self._layout != "auto" else None)
+        if asked is None or encoded.media_type is not None or looser(asked, layout_of(joined)) == asked:
+            return joined
+        raise InvalidSampleError(
+            f"tensor {name!r} of sample {sample!r} has shape {_show(encoded.shape)}, but {_show(before)} in the samples"
+            f" before: it is to be {asked} in all shards, which needs {_NEEDS[asked]}; use layout='auto'"
+        )
 
     def _begin(self, tensors: Encodeds, *, steps: int | None, described: Mapping[str, Mapping[str, Any]]) -> None:
         if not self._declared:
@@ -306,6 +326,7 @@ class Description:
         self._shapes = dict.fromkeys(self.tensors, UNSEEN)
         self._shapes |= {name: None if shape is None else tuple(shape) for name, shape in data["shapes"].items()}
         self._axes = {name: len(shape) for name, shape in data["shapes"].items() if shape is not None}
+        self._met = {name: None if shape is None else tuple(shape) for name, shape in data["shapes"].items()}
         self._layouts = {split: dict(layouts) for split, layouts in data["layouts"].items()}
         self._begun = True
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mlstac.authoring._journal import CONTENT, Run, ShardRecord
 
@@ -30,6 +32,13 @@ class Ledger:
         schema = run.schema(inner)
         found = schema.get_field_index(CONTENT)
         return schema if found < 0 else schema.remove(found)
+
+    def bboxes(self) -> Iterator[NDArray[np.float64]]:
+        """West, south, east, north of the rows that are placed, shape (m, 4), a shard at a time."""
+        for run, at in self._shards:
+            if "bbox" in run.schema(at).names:
+                boxes = run.rows(at, ["bbox"])["bbox"].combine_chunks().drop_null().flatten()
+                yield np.stack([box.to_numpy() for box in boxes], axis=1)
 
     def rows(self, at: int) -> pa.Table:
         """The rows of one shard, without what only the journal needs."""

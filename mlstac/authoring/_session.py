@@ -1,5 +1,6 @@
 """The start of an authoring: whether the path is free, and the unfinished run to go on with, if there is one."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -13,6 +14,7 @@ from mlstac.collection import Collection
 from mlstac.errors import CollectionError, ExistsError, InvalidArgumentError
 
 COLLECTION: Final = "collection.json"
+STANDARD_SPLITS: Final = ("train", "validation", "test")
 _SHARD = re.compile(r"(\d{5,6})\.safetensors(\.zst)?")
 _PART = re.compile(r"catalog-(\d{5,6})\.parquet")
 
@@ -57,6 +59,21 @@ class Session:
     def digest(self) -> str | None:
         """The sha256 of the collection that readers see now; None where there is none."""
         return self.target.digest(COLLECTION)
+
+    def refuse_foreign_catalogs(self, splits: Iterable[str]) -> None:
+        """Refuse to write over a ``catalog.json`` that no dataset of ours has left there.
+
+        Raises
+        ------
+        ExistsError
+        """
+        for split in splits:
+            name = f"{split}/catalog.json"
+            if self.target.exists(name) and not _is_ours(self.target.read(name)):
+                raise ExistsError(
+                    f"{self.target.path(name)} is in the way: the dataset needs that name, and the file is not the"
+                    " catalog of a split; move it away, or choose another path"
+                )
 
     def make_folder(self, name: str) -> None:
         """Make a folder of the dataset, to be removed again if nothing comes of it."""
@@ -218,6 +235,7 @@ class Session:
                 f"{self.target} already holds a dataset ({COLLECTION}); choose another path, or give overwrite=True to"
                 " replace it"
             )
+        self.refuse_foreign_catalogs(STANDARD_SPLITS)
         return self._begin(settings, seen, overwrite=overwrite)
 
     def _free_numbers(self, pattern: re.Pattern[str]) -> dict[str, int]:
@@ -260,6 +278,15 @@ def _forget_all_but(runs: Iterable[Run], last: Run) -> None:
         if run.number < last.number and run.number not in kept:
             run.discard(shards=False)
     last.save(finished=True)
+
+
+def _is_ours(data: bytes) -> bool:
+    """Whether a catalog names parts as those of a split are named."""
+    try:
+        links = json.loads(data)["links"]
+        return any(link["rel"] == "items" and _PART.fullmatch(link["href"].removeprefix("./")) for link in links)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

@@ -52,6 +52,11 @@ def encode(value: Any, *, dtype: str | None = None, media_type: str | None = Non
             raw = np.frombuffer(bytes(value), np.uint8)
             return Encoded("U8", raw.shape, raw)
         if isinstance(value, bool | int | float | list | tuple):
+            if dtype is None and isinstance(value, list | tuple) and np.size(_as_array(value)) == 0:
+                raise InvalidSampleError(
+                    "an empty list tells no dtype, and there is no sample before that does; describe the tensor in the"
+                    " collection, e.g. Tensor(dtype='F32'), or give a numpy array"
+                )
             value = _as_array(value) if dtype is None else _as_dtype(value, dtype)
     if isinstance(value, np.ndarray | np.generic):
         name = _PLAIN.get(value.dtype)

@@ -24,7 +24,7 @@ from mlstac.authoring._target import Target
 from mlstac.authoring._version import next_version
 from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
-from mlstac.sample import Row, parse_compression, sample_row
+from mlstac.sample import Row, check_grid, parse_compression, sample_row
 from mlstac.storage import parse_size
 
 MAX_ROWS = 100_000
@@ -448,7 +448,18 @@ class Writer:
             self._check_tasks()
         kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)
         row = sample_row(prepared.sample, id=prepared.id, grids=self._description.grids(prepared.tensors))
+        if row.grids and row.geometry is None:
+            self._check_place(row)
         return prepared._replace(content=with_row(prepared.content, row)), row, kinds
+
+    def _check_place(self, row: Row) -> None:
+        """Refuse a grid that leaves its CRS's domain now, not when the footprints of a shard are computed."""
+        for grid in set(row.grids.values()):
+            if grid.crs is not None and grid.transform is not None:
+                try:
+                    check_grid(grid.crs, grid.transform, grid.shape)
+                except InvalidSampleError as error:
+                    raise InvalidSampleError(f"sample {row.id!r}: {error}") from None
 
     def _check_tasks(self) -> None:
         """Check, once the first sample has completed the description, that the tensors give what the tasks need."""

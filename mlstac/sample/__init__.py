@@ -61,7 +61,7 @@ from mlstac.sample._time import parse_time, to_microseconds
 if TYPE_CHECKING:
     from mlstac.sample._catalog import catalog_schema, catalog_table
     from mlstac.sample._centre import sample_centre
-    from mlstac.sample._footprint import footprint, footprints
+    from mlstac.sample._footprint import check_grid, footprint, footprints
     from mlstac.sample._items import items
     from mlstac.sample._parquet import ROW_GROUP_ROWS, parquet_options
     from mlstac.sample._rows import rows_table
@@ -98,6 +98,7 @@ __all__ = [
     "build_header",
     "catalog_schema",
     "catalog_table",
+    "check_grid",
     "checksum",
     "checksum_blocks",
     "checksum_rows",
@@ -147,6 +148,7 @@ _LAZY = {
     "bound_geometry": "_sphere",
     "catalog_schema": "_catalog",
     "catalog_table": "_catalog",
+    "check_grid": "_footprint",
     "footprint": "_footprint",
     "footprints": "_footprint",
     "items": "_items",

@@ -18,7 +18,7 @@ from mlstac.sample._transform import Transform, parse_transform
 if TYPE_CHECKING:
     import shapely
 
-__all__ = ["footprint", "footprints"]
+__all__ = ["check_grid", "footprint", "footprints"]
 
 Floats = NDArray[np.float64]
 
@@ -63,6 +63,17 @@ def footprint(
     geometries, bboxes = footprints(known, np.array([parse_transform(transform)]), shape)
     west, south, east, north = bboxes[0].tolist()
     return geometries[0], (west, south, east, north)
+
+
+def check_grid(crs: Any, transform: Transform, shape: tuple[int, int]) -> None:
+    """Refuse a grid whose corners lie outside of where its CRS is meant for; quicker than its footprint.
+
+    Raises
+    ------
+    InvalidSampleError
+        As of `footprint`.
+    """
+    _project_rings(read_crs(crs), np.array([transform]), shape, 1)
 
 
 def footprints(crs: Any, transforms: "Floats | Sequence[Transform]", shape: tuple[int, int]) -> tuple[Any, Floats]:

@@ -95,6 +95,11 @@ def _find_grids(sample: "Sample", shapes: Mapping[str, tuple[int, int]]) -> dict
                     f"{what} speaks of {name!r}, which has no axes y and x; name them in the collection, e.g. "
                     "Tensor(dims='band y x')"
                 )
+    if transform is None and sample.bbox is None and sample.geometry is None:
+        raise InvalidSampleError(
+            "crs is given without transform, which says no place; give transform= (or geotransform=) too, or the place"
+            " as bbox= or geometry="
+        )
     if transform is not None and not isinstance(transform, dict) and len(set(shapes.values())) > 1:
         sizes = ", ".join(f"{name!r} {height} x {width}" for name, (height, width) in shapes.items())
         raise InvalidSampleError(
