@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mlstac import errors
 
 if TYPE_CHECKING:
-    from mlstac.authoring import Writer, append, write, write_parts
+    from mlstac.authoring import Writer, append, gc, write, write_parts
     from mlstac.collection import Collection, Tensor
     from mlstac.loading import Dataset, load, mix
     from mlstac.loading import open_collection as open
@@ -35,6 +35,7 @@ __all__ = [
     "__version__",
     "append",
     "errors",
+    "gc",
     "load",
     "mix",
     "open",
@@ -52,6 +53,7 @@ _HOMES = {
     "Tensor": "mlstac.collection.Tensor",
     "Writer": "mlstac.authoring.Writer",
     "append": "mlstac.authoring.append",
+    "gc": "mlstac.authoring.gc",
     "load": "mlstac.loading.load",
     "mix": "mlstac.loading.mix",
     "open": "mlstac.loading.open_collection",

@@ -1,8 +1,9 @@
 """Samples to shards, shards to catalogs, catalogs to a collection: a dataset that is there whole or not at all."""
 
 from mlstac.authoring._append import append
+from mlstac.authoring._garbage import Garbage, gc
 from mlstac.authoring._parts import write_parts
 from mlstac.authoring._write import write
 from mlstac.authoring._writer import Writer
 
-__all__ = ["Writer", "append", "write", "write_parts"]
+__all__ = ["Garbage", "Writer", "append", "gc", "write", "write_parts"]

@@ -21,7 +21,7 @@ from mlstac.errors import FormatError
 PRIVATE: Final = ".mlstac"
 PARTS: Final = f"{PRIVATE}/parts"
 """Where the parts of a dataset are written, a folder a run, until their shards are the dataset's own."""
-_JOURNAL: Final = f"{PRIVATE}/journal"
+JOURNAL: Final = f"{PRIVATE}/journal"
 _KEY: Final = b"mlstac:shard"
 CONTENT: Final = "mlstac:content"
 """Column of a fragment: 64 bits of each sample's contents, by which a rerun knows its samples again."""
@@ -78,7 +78,7 @@ class Run:
         self._target = target
         self.number = number
         self.settings = settings
-        self.folder = f"{_JOURNAL}/{number:05d}"
+        self.folder = f"{JOURNAL}/{number:05d}"
         self._fragments = [name for name in target.names(self.folder) if name.endswith(".parquet")]
 
     def __len__(self) -> int:
@@ -145,7 +145,7 @@ class Run:
             self._target.remove(f"{self.folder}/{name}")
         self._target.remove_temporary(self.folder)
         self._fragments = []
-        for folder in (self.folder, _JOURNAL):
+        for folder in (self.folder, JOURNAL):
             self._target.remove_folder_if_empty(folder)
 
 
@@ -155,17 +155,18 @@ class Journal:
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def runs(self) -> list[Run]:
-        """The runs that are there, oldest first."""
+    def runs(self, *, tidy: bool = True) -> list[Run]:
+        """The runs that are there, oldest first; what was left under temporary names is removed."""
         found = []
-        for name in self._target.names(_JOURNAL):
-            if name.isdigit() and self._target.exists(f"{_JOURNAL}/{name}/run.json"):
-                self._target.remove_temporary(f"{_JOURNAL}/{name}")
+        for name in self._target.names(JOURNAL):
+            if name.isdigit() and self._target.exists(f"{JOURNAL}/{name}/run.json"):
+                if tidy:
+                    self._target.remove_temporary(f"{JOURNAL}/{name}")
                 try:
-                    settings = json.loads(self._target.read(f"{_JOURNAL}/{name}/run.json"))
+                    settings = json.loads(self._target.read(f"{JOURNAL}/{name}/run.json"))
                 except ValueError as error:
                     raise FormatError(
-                        f"{self._target.path(_JOURNAL)}/{name}/run.json is not JSON ({error}); remove the folder {name}"
+                        f"{self._target.path(JOURNAL)}/{name}/run.json is not JSON ({error}); remove the folder {name}"
                         " to start over"
                     ) from error
                 found.append(Run(self._target, int(name), settings))
@@ -179,7 +180,7 @@ class Journal:
 
     def draft(self, settings: Mapping[str, Any] | None = None) -> Run:
         """Make the folder of a new run, which is none until its settings are saved."""
-        taken = [int(name) for name in self._target.names(_JOURNAL) if name.isdigit()]
+        taken = [int(name) for name in self._target.names(JOURNAL) if name.isdigit()]
         run = Run(self._target, max(taken, default=-1) + 1, dict(settings or {}))
         self._target.make_folder(run.folder)
         return run

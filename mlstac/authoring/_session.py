@@ -114,7 +114,7 @@ class Session:
 
     def forget(self) -> None:
         """Put the unfinished run aside, so that the next call starts afresh."""
-        self.run.discard(shards=not self._is_in_use(self.run, self.digest()))
+        self.run.discard(shards=not is_in_use(self.target, self.run, self.digest()))
 
     def replace_collection(self, document: bytes) -> None:
         """Let the new collection take the place of the one that the run began from.
@@ -133,7 +133,7 @@ class Session:
         runs = Journal(self.target).runs()
         last = runs[-1] if runs else None
         if last is not None and not last.settings.get("finished"):
-            if self._is_in_use(last, seen):
+            if is_in_use(self.target, last, seen):
                 self._clean()
                 self.is_committed = bool(last.settings.get("appends"))
                 if self.is_committed:
@@ -183,26 +183,11 @@ class Session:
             }
         )
 
-    def _is_in_use(self, run: Run, seen: str | None) -> bool:
-        """Whether the collection that readers see names the shards of a run that is not marked as finished.
-
-        It does where it is the run's own, or names the same parts: then somebody has edited its words since.
-        """
-        if run.settings.get("finished") or seen is None or "commits" not in run.settings:
-            return False
-        if run.settings["commits"] == seen:
-            return True
-        try:
-            named = named_parts(read_collection(self.target, COLLECTION))
-        except CollectionError:  # nobody can say what it names: leave all shards where they are
-            return True
-        return bool(run.settings["parts"] == named)
-
     def _open_run(self, settings: dict[str, Any], *, overwrite: bool) -> Run:
         runs = Journal(self.target).runs()
         seen = self.digest()
         last = runs[-1] if runs else None
-        if last is not None and self._is_in_use(last, seen):
+        if last is not None and is_in_use(self.target, last, seen):
             # Killed after the collection took its name: the dataset is whole, and nothing of it may be touched.
             self._clean()
             _forget_all_but(runs, last)
@@ -269,6 +254,22 @@ class Session:
     def _remove_folders(self) -> None:
         for folder in self._made:
             self.target.remove_folder_if_empty(folder)
+
+
+def is_in_use(target: Target, run: Run, seen: str | None) -> bool:
+    """Whether the collection that readers see names the shards of a run that is not marked as finished.
+
+    It does where it is the run's own, or names the same parts: then somebody has edited its words since.
+    """
+    if run.settings.get("finished") or seen is None or "commits" not in run.settings:
+        return False
+    if run.settings["commits"] == seen:
+        return True
+    try:
+        named = named_parts(read_collection(target, COLLECTION))
+    except CollectionError:  # nobody can say what it names: leave all shards where they are
+        return True
+    return bool(run.settings["parts"] == named)
 
 
 def _forget_all_but(runs: Iterable[Run], last: Run) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mlstac.errors import AccessError, ChangedError, ExistsError, InvalidArgumentError, MissingFileError, StorageError
 from mlstac.storage import is_remote, local_path
 
-_TEMPORARY: Final = ".mlstac-tmp"
+TEMPORARY: Final = ".mlstac-tmp"
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -162,7 +162,7 @@ class Target:
     def remove_temporary(self, folder: str) -> None:
         """Remove what a killed run left under temporary names; no other name is touched."""
         for name in self.names(folder):
-            if name.startswith(".") and name.endswith(_TEMPORARY):
+            if name.startswith(".") and name.endswith(TEMPORARY):
                 self.remove(f"{folder}/{name}" if folder else name)
 
 
@@ -176,7 +176,7 @@ class NewFile:
     def __init__(self, path: Path, *, replaces: bool = False) -> None:
         self._path = path
         self._replaces = replaces
-        self._temporary = path.with_name(f".{path.name}{_TEMPORARY}")
+        self._temporary = path.with_name(f".{path.name}{TEMPORARY}")
         self._descriptor = -1
         self.size = 0
 

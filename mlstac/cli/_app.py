@@ -111,6 +111,39 @@ def validate(
 
 
 @app.command()
+def append(
+    path: Annotated[str, typer.Argument(metavar="FOLDER", help="The dataset that grows.")],
+    source: Annotated[str, typer.Argument(metavar="URL", help="The dataset whose samples are added.")],
+    *,
+    split: Annotated[
+        str | None, typer.Option(help="Put all samples into this split; by default each split into its own.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="Of the new state; by default the old one counts on.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add the samples of one dataset to another."""
+    from mlstac.cli._append import append_samples
+
+    append_samples(path, source, split=split, version=version, as_json=as_json)
+
+
+@app.command()
+def gc(
+    path: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Give up a broken run that could be gone on with, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove files that nothing names any more."""
+    from mlstac.cli._gc import collect_garbage
+
+    collect_garbage(path, dry_run=dry_run, unfinished=unfinished, as_json=as_json)
+
+
+@app.command()
 def demo(
     *,
     out: Annotated[

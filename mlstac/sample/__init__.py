@@ -32,7 +32,15 @@ from mlstac.sample._compression import (
 )
 from mlstac.sample._dtypes import alignment, count_bytes
 from mlstac.sample._frames import address_frames, cut_frames, slice_frames
-from mlstac.sample._header import Entry, Header, build_header, described_size, header_length, read_header
+from mlstac.sample._header import (
+    MAX_HEADER_BYTES,
+    Entry,
+    Header,
+    build_header,
+    described_size,
+    header_length,
+    read_header,
+)
 from mlstac.sample._layout import (
     LAYOUTS,
     MAX_KEYED_TENSORS,
@@ -71,6 +79,7 @@ __all__ = [
     "GZIP",
     "LAYOUTS",
     "MAX_EXPANSION",
+    "MAX_HEADER_BYTES",
     "MAX_KEYED_TENSORS",
     "MEDIA_TYPES",
     "RESERVED_PREFIXES",

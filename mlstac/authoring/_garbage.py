@@ -1,0 +1,254 @@
+"""What lies in a dataset's folder that nothing names: superseded shards and parts, and leftovers of broken runs."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlstac.authoring._adopt import inside
+from mlstac.authoring._base import find_base, named_parts
+from mlstac.authoring._journal import JOURNAL, PARTS, PRIVATE, Journal, Run
+from mlstac.authoring._lock import Lock
+from mlstac.authoring._session import COLLECTION, is_in_use
+from mlstac.authoring._target import TEMPORARY, Target
+from mlstac.collection import Collection
+from mlstac.errors import CatalogError, MissingFileError, MlstacError
+from mlstac.sample import MAX_HEADER_BYTES, SUMMARY_KEY, read_header
+
+_SHARD: Final = re.compile(r"\d{5,6}\.safetensors")
+_PART: Final = re.compile(r"catalog-\d{5,6}\.parquet")
+_INNER: Final = re.compile(r"\d{2,}")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What `gc` found."""
+
+    files: dict[str, int] = field(repr=False)
+    """Bytes of each file that was removed, or would be, by its name in the dataset's folder."""
+    kept: list[str]
+    """What was left where it is though nothing names it, and why."""
+    dry_run: bool
+    """Whether nothing was removed."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+        return sum(self.files.values())
+
+
+def gc(
+    path: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    unfinished: bool = False,
+) -> Garbage:
+    """Remove the files of a dataset that nothing names any more.
+
+    Those are shards and parts of catalogs that ``overwrite=True``, an append with a new column or a rebuild has
+    superseded, and what broken runs have left. Only what mlstac has written is removed, by its own mark in the file
+    or by the journal; a file that anybody else has put there stays, whatever it is called. Who still reads an old
+    state loses it: call it when nobody does.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Folder of the dataset.
+    dry_run : bool, default False
+        Only say what would be removed.
+    unfinished : bool, default False
+        Remove a broken run that the same call could still go on with, too.
+
+    Returns
+    -------
+    Garbage
+        ``.files``, ``.nbytes``, and ``.kept`` with the reasons.
+
+    Raises
+    ------
+    ExistsError
+        If a writer is at work there: what it holds looks like garbage until it ends.
+    MissingFileError
+        If the folder holds neither a dataset nor an unfinished one.
+    CatalogError
+        If a part that the collection names cannot be read: nobody can say which shards are in use.
+
+    Examples
+    --------
+    >>> gc("flood", dry_run=True).files  # doctest: +SKIP
+    """
+    target = Target(path)
+    if not target.exists(COLLECTION) and not target.exists(PRIVATE):
+        raise MissingFileError(f"{target} holds no dataset ({COLLECTION}), nor one that was begun; give its folder")
+    if not target.exists(PRIVATE):  # no writer can be at work
+        return _collect(target, dry_run=dry_run, unfinished=unfinished)
+    lock = Lock(target.path(f"{PRIVATE}/lock"))
+    lock.acquire()
+    try:
+        return _collect(target, dry_run=dry_run, unfinished=unfinished)
+    finally:
+        lock.release()
+        target.remove_folder_if_empty(JOURNAL)
+        target.remove_folder_if_empty(PRIVATE)
+
+
+def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
+    collection = Collection.from_json(target.read(COLLECTION)) if target.exists(COLLECTION) else None
+    used = set() if collection is None else _named(target, collection)
+    runs, kept = Journal(target).runs(tidy=False), []
+    standing, broken = _sort_runs(target, runs, collection)
+    if broken is not None and not unfinished:
+        standing |= {broken.number, *broken.settings.get("base", [])}
+        used |= {record.name for record in broken.records()}
+        kept.append(
+            f"an unfinished run with {sum(record.n_samples for record in broken.records())} samples in whole shards,"
+            " which the same call goes on with; unfinished=True removes it"
+        )
+    known = {record.name for run in runs for record in run.records()}
+    gone = [run for run in runs if run.number not in standing]
+    found = list(_private_files(target, gone, runs))
+    for name in _files(target):
+        if name in used:
+            continue
+        if _is_temporary(name) or name in known or (collection is not None and _is_ours(target, name, collection)):
+            found.append(name)
+        elif _SHARD.fullmatch(_last(name)) or _PART.fullmatch(_last(name)):
+            kept.append(f"{name}, which does not bear mlstac's mark" if collection is not None else _orphan(name))
+    files = {name: target.size(name) or 0 for name in sorted(set(found))}
+    if not dry_run:
+        for run in gone:
+            for part in target.names(f"{PARTS}/{run.number:05d}"):
+                _check_idle(target, f"{PARTS}/{run.number:05d}/{part}/{PRIVATE}/lock")
+        for run in gone:
+            run.discard(shards=False)
+        for name in files:
+            target.remove(name)
+        for folder in sorted({name.rpartition("/")[0] for name in files}, key=len, reverse=True):
+            while folder:
+                target.remove_folder_if_empty(folder)
+                folder = folder.rpartition("/")[0]
+    return Garbage(files, kept, dry_run)
+
+
+def _orphan(name: str) -> str:
+    return f"{name}, for there is no {COLLECTION} to say whether it is in use; mlstac.rebuild(path) may make it anew"
+
+
+def _named(target: Target, collection: Collection) -> set[str]:
+    """Files that the collection names, and the shards that its parts name."""
+    used = {f"{split}/catalog.json" for split in collection.splits}
+    for asset in collection.assets.values():
+        used.add(asset.href.removeprefix("./"))
+    for split, part in collection.splits.items():
+        for asset in (collection.assets[name] for name in part.assets):
+            file = inside(split, asset.href, base="")
+            try:
+                with pq.ParquetFile(target.path(file)) as parquet:
+                    used |= {inside(split, href, base=file) for href in _hrefs(parquet)}
+            except (OSError, pa.ArrowException) as error:
+                raise CatalogError(
+                    f"the catalog part {target.path(file)} cannot be read ({error}), and without it nobody can say"
+                    " which shards are in use; fetch it again, or make it anew with mlstac.rebuild(path)"
+                ) from error
+    return used
+
+
+def _hrefs(parquet: pq.ParquetFile) -> Iterator[str]:
+    columns = [f"assets.{asset.name}.href" for asset in parquet.schema_arrow.field("assets").type]
+    for group in range(parquet.num_row_groups):
+        assets = parquet.read_row_group(group, columns=columns)["assets"]
+        for chunk in assets.chunks:
+            for at in range(chunk.type.num_fields):
+                yield from (href for href in chunk.field(at).field("href").unique().to_pylist() if href)
+
+
+def _sort_runs(target: Target, runs: list[Run], collection: Collection | None) -> tuple[set[int], Run | None]:
+    """Numbers of the runs that the collection was made of, and the broken one that can be gone on with."""
+    seen = target.digest(COLLECTION)
+    base = None if collection is None else find_base(runs, collection)
+    standing = {run.number for run in base or []}
+    last = runs[-1] if runs else None
+    if last is None or last.settings.get("finished") or last.number in standing:
+        return standing, None
+    if is_in_use(target, last, seen):
+        return standing | {last.number, *last.settings.get("base", [])}, None
+    if last.settings.get("appends"):
+        goes_on = collection is not None and last.settings["parts_before"] == named_parts(collection)
+    else:
+        goes_on = last.settings["replaces"] == seen
+    return standing, last if goes_on else None
+
+
+def _private_files(target: Target, gone: Iterable[Run], runs: Iterable[Run]) -> Iterator[str]:
+    """Files of the journal that no run needs, and of parts that nobody will go on with."""
+    numbers = {run.number for run in runs}
+    for name in target.names(JOURNAL):
+        folder = f"{JOURNAL}/{name}"
+        if name.isdigit() and (int(name) not in numbers or int(name) in {run.number for run in gone}):
+            yield from (f"{folder}/{inner}" for inner in target.names(folder))
+        elif name.isdigit():
+            yield from (f"{folder}/{inner}" for inner in target.names(folder) if _is_temporary(inner))
+    for run in gone:
+        root = target.path(f"{PARTS}/{run.number:05d}")
+        yield from (str(file.relative_to(target.root)) for file in root.rglob("*") if file.is_file())
+
+
+def _files(target: Target) -> Iterator[str]:
+    """Files of the folder where mlstac writes: beside the collection, in the splits, and in their numbered folders."""
+    for name in target.names(""):
+        if not target.path(name).is_dir():
+            yield name
+        elif not name.startswith(".") and not target.path(name).is_symlink():
+            for inner in target.names(name):
+                if not target.path(f"{name}/{inner}").is_dir():
+                    yield f"{name}/{inner}"
+                elif _INNER.fullmatch(inner):
+                    yield from (f"{name}/{inner}/{last}" for last in target.names(f"{name}/{inner}"))
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _is_temporary(name: str) -> bool:
+    return _last(name).startswith(".") and name.endswith(TEMPORARY)
+
+
+def _is_ours(target: Target, name: str, collection: Collection) -> bool:
+    """Whether a file bears the mark that mlstac gives to those that it writes."""
+    path, last = target.path(name), _last(name)
+    if "/" not in name or path.is_symlink():
+        return False
+    try:
+        if _SHARD.fullmatch(last):
+            with open(path, "rb") as file:
+                first = file.read(8)
+                length = min(int.from_bytes(first, "little"), MAX_HEADER_BYTES)
+                header = read_header(first + file.read(length), file_size=path.stat().st_size, name=name)
+            return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
+        if _PART.fullmatch(last):
+            return SUMMARY_KEY in (pq.read_schema(path).metadata or {})
+        if last == "catalog.json" and name.count("/") == 1:  # of a split that is no more
+            document = json.loads(path.read_bytes())
+            return document.get("id") == f"{collection.id}-{name.partition('/')[0]}" or _has_parts(document)
+    except (OSError, ValueError, MlstacError, pa.ArrowException, AttributeError):
+        return False
+    return False
+
+
+def _has_parts(document: Mapping[str, Any]) -> bool:
+    links = [link for link in document.get("links", []) if link.get("rel") == "items"]
+    return bool(links) and all(_PART.fullmatch(str(link.get("href")).removeprefix("./")) for link in links)
+
+
+def _check_idle(target: Target, name: str) -> None:
+    """Raise ExistsError where a worker is still writing a part of a run that is to be removed."""
+    if target.exists(name):
+        lock = Lock(target.path(name))
+        lock.acquire()
+        lock.release()

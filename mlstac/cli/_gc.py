@@ -1,0 +1,19 @@
+"""`mlstac gc`: files of a dataset that nothing names any more."""
+
+import mlstac
+from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._words import say_bytes, say_count
+
+
+def collect_garbage(path: str, *, dry_run: bool, unfinished: bool, as_json: bool) -> None:
+    """Remove what nothing names, or only say what would go; the names go to stdout, one a line."""
+    found = mlstac.gc(path, dry_run=dry_run, unfinished=unfinished)
+    if as_json:
+        print_json({"path": path, "dry_run": dry_run, "bytes": found.nbytes, "files": found.files, "kept": found.kept})
+        return
+    for name in found.files:
+        OUT.print(name, markup=False, soft_wrap=True)
+    verb = "would remove" if dry_run else "removed"
+    tell(f"{verb} {say_count(len(found.files), 'file')}, {say_bytes(found.nbytes)}")
+    for reason in found.kept:
+        tell(f"kept {reason}")

@@ -1,0 +1,64 @@
+"""`mlstac append`: the samples of one dataset in another, with all that their rows say."""
+
+import json
+import shutil
+
+import numpy as np
+
+import mlstac
+
+
+def test_samples_of_another_dataset_are_added_with_place_time_and_tensors(run, flood, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(flood, tmp_path / name)
+    with mlstac.Writer(tmp_path / "more", mlstac.open(flood)) as writer:
+        for number, sample in enumerate(mlstac.load(flood, framework="numpy")):
+            writer.add(
+                mlstac.Sample(
+                    sample,
+                    id=f"more-{number}",
+                    crs="EPSG:32720",
+                    transform=(10, 0, 400_000 + 320 * number, 0, -10, 8_300_000),
+                    datetime="2019-02-01T10:00:00Z",
+                    properties={"cloud": number / 3, "tile": ["x", "y"]},
+                ),
+                split="train" if number < 5 else "validation",
+            )
+    done = run("append", tmp_path / "a", tmp_path / "more")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "a")
+    assert done.stderr.strip() == "added 8 samples (train 5 · validation 3); version 1.1.0"
+    for split, rows in (("train", slice(8, 13)), ("validation", slice(0, 3))):
+        grown, more = (mlstac.load(tmp_path / name, split=split, framework="numpy") for name in ("a", "more"))
+        wanted = more.metadata.to_table()
+        found = grown.metadata.to_table().slice(rows.start, rows.stop - rows.start)
+        assert found.select(wanted.column_names).to_pylist() == wanted.to_pylist()
+        assert np.array_equal(grown[rows]["image"], more[:]["image"])
+        assert np.array_equal(grown[rows]["water"], more[:]["water"])
+    said = json.loads(
+        run("append", tmp_path / "b", tmp_path / "more", "--split", "extra", "--version=3", "--json").stdout
+    )
+    assert said == {"path": str(tmp_path / "b"), "version": "3", "added": {"extra": 8}}
+
+
+def test_ids_that_are_there_already_are_one_line_and_status_1(run, flood, tmp_path):
+    shutil.copytree(flood, tmp_path / "a")
+    done = run("append", tmp_path / "a", flood)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: id 'chip-00' is used twice")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_samples_that_vary_and_are_nowhere_are_added_too(run, texts, tmp_path):
+    shutil.copytree(texts, tmp_path / "a")
+    shutil.copytree(texts, tmp_path / "b")
+    collection = mlstac.open(tmp_path / "b")
+    with mlstac.Writer(tmp_path / "c", collection) as writer:
+        for number, sample in enumerate(mlstac.load(texts, split="all", framework="numpy")):
+            writer.add(mlstac.Sample(sample, id=f"again-{number}"))
+    assert run("append", tmp_path / "a", tmp_path / "c").returncode == 0
+    grown = mlstac.load(tmp_path / "a", split="train", framework="numpy")
+    more = mlstac.load(tmp_path / "c", framework="numpy")
+    for row in range(len(more)):
+        there = grown[len(grown) - len(more) + row]
+        assert all(np.array_equal(there[name], more[row][name]) for name in more[row])
