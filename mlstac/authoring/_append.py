@@ -41,8 +41,10 @@ def append(
     version : str, optional
         Of the new state of the data. By default the second number of the old one counts on: ``1.0.0`` becomes
         ``1.1.0``, and a dataset without one was 1.0.0.
-    shard_size, layout, compression, batched, storage_options, progress
+    shard_size, layout, batched, storage_options, progress
         As for `write`.
+    compression : str, optional
+        As for `write`; by default that of the dataset.
 
     Returns
     -------

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,9 +19,18 @@ from mlstac.authoring._session import COLLECTION, is_in_use
 from mlstac.authoring._target import TEMPORARY, Target
 from mlstac.collection import Collection
 from mlstac.errors import CatalogError, MissingFileError, MlstacError
-from mlstac.sample import MAX_HEADER_BYTES, SUMMARY_KEY, read_header
+from mlstac.sample import (
+    MAX_HEADER_BYTES,
+    SUMMARY_KEY,
+    ZSTD,
+    Header,
+    codec_of,
+    described_size,
+    import_zstandard,
+    read_header,
+)
 
-_SHARD: Final = re.compile(r"\d{5,6}\.safetensors")
+_SHARD: Final = re.compile(r"\d{5,6}\.safetensors(\.zst)?")
 _PART: Final = re.compile(r"catalog-\d{5,6}\.parquet")
 _INNER: Final = re.compile(r"\d{2,}")
 
@@ -226,10 +236,7 @@ def _is_ours(target: Target, name: str, collection: Collection) -> bool:
         return False
     try:
         if _SHARD.fullmatch(last):
-            with open(path, "rb") as file:
-                first = file.read(8)
-                length = min(int.from_bytes(first, "little"), MAX_HEADER_BYTES)
-                header = read_header(first + file.read(length), file_size=path.stat().st_size, name=name)
+            header = _read_header(path, name)
             return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
         if _PART.fullmatch(last):
             return SUMMARY_KEY in (pq.read_schema(path).metadata or {})
@@ -239,6 +246,18 @@ def _is_ours(target: Target, name: str, collection: Collection) -> bool:
     except (OSError, ValueError, MlstacError, pa.ArrowException, AttributeError):
         return False
     return False
+
+
+def _read_header(path: Path, name: str) -> Header:
+    """The header of a shard, whose frame is the first of a compressed one."""
+    with open(path, "rb") as stored:
+        file: Any = stored
+        if codec_of(name) == ZSTD:
+            file = import_zstandard(name).ZstdDecompressor().stream_reader(stored, read_across_frames=True)
+        first = file.read(8)
+        data = first + file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
+    # The size that the header describes: that of a compressed shard's contents nobody else knows.
+    return read_header(data, file_size=described_size(data, name=name) or len(data), name=name)
 
 
 def _has_parts(document: Mapping[str, Any]) -> bool:

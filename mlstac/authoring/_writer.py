@@ -106,6 +106,8 @@ class Writer:
         _check_append(append, collection, overwrite=overwrite, version=version)
         if append:
             collection = read_collection(self._target, COLLECTION)
+            if compression is None:  # as the dataset's other shards
+                self._compression = parse_compression(collection.compression)
         if isinstance(collection, Mapping):
             collection = Collection(**collection)
         if not isinstance(collection, Collection):
@@ -247,14 +249,17 @@ class Writer:
 
     def settings(self) -> dict[str, Any]:
         """What decides the bytes of the shards."""
-        if self._append:  # what the collection says, the session reads under its lock
-            return {"shard_size": self._shard_bytes, "layout": self._layout, "id": self._declared.id}
-        described = self._declared.to_dict()
-        return {
+        own = {
             "shard_size": self._shard_bytes,
             "layout": self._layout,
             "compression": None if self._compression is None else asdict(self._compression),
             "id": self._declared.id,
+        }
+        if self._append:  # what the collection says, the session reads under its lock
+            return own
+        described = self._declared.to_dict()
+        return {
+            **own,
             "tensors": described.get("ml:tensors"),
             "item_assets": described.get("item_assets"),
         }
@@ -358,7 +363,8 @@ class Writer:
             session.forget()
             mend = "that run is put aside: make the same call again to start afresh"
         else:
-            mend = "give the same samples in the same order to go on with it, or overwrite=True to start over"
+            over = "mlstac.gc(path, unfinished=True)" if self._append else "overwrite=True"
+            mend = f"give the same samples in the same order to go on with it, or {over} to start over"
         raise InvalidSampleError(f"{what}, but the unfinished run in {self._target} has {differs} there; {mend}")
 
     def _check_complete(self) -> None:

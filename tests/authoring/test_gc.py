@@ -86,6 +86,20 @@ def test_shards_and_parts_of_an_overwritten_dataset_go_and_the_new_ones_stay(tmp
     assert values(path) == list(range(10, 17))
 
 
+def test_compressed_shards_go_and_stay_alike(tmp_path):
+    path = tmp_path / "a"
+    write(path, 0, 6, compression="zstd")
+    write(path, 10, 14, overwrite=True, compression="zstd")
+    mlstac.append(path, samples(14, 16))
+    assert all(name.endswith(".zst") for name in files(path) if ".safetensors" in name)  # as the others
+    (path / "train" / "00099.safetensors.zst").write_bytes((path / "train" / "00000.safetensors.zst").read_bytes()[:60])
+    found = mlstac.gc(path)
+    assert "train/00000.safetensors.zst" in found.files
+    assert [line.split(",")[0] for line in found.kept] == ["train/00099.safetensors.zst"]
+    assert without_journal(files(path)) - {"train/00099.safetensors.zst"} == named(path)
+    assert [int(sample["x"][0, 0, 0]) for sample in mlstac.load(path, framework="numpy")] == list(range(10, 16))
+
+
 def test_parts_that_a_new_column_superseded_go(tmp_path):
     path = tmp_path / "a"
     write(path, 0, 3)
@@ -249,9 +263,11 @@ def test_whatever_was_done_before_what_is_left_is_what_is_named(tmp_path_factory
     for at, step in enumerate(steps, start=1):
         start = 10 * at
         if step == "overwrite":
+            mlstac.gc(path, unfinished=True)
             write(path, start, start + 2, overwrite=True)
             wanted = [start, start + 1]
         elif step == "break overwriting":
+            mlstac.gc(path, unfinished=True)
             with pytest.raises(RuntimeError):
                 mlstac.write(failing(start, start + 7), path, id="x", license="MIT", shard_size=2500, overwrite=True)
         elif step == "break":
