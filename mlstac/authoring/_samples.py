@@ -95,8 +95,9 @@ def _encode(name: str, value: Any, description: Description) -> Encoded:
 
 
 def with_row(content: int, row: Row) -> int:
-    """64 bits of a sample's tensors and of what its row says: place, time and the author's columns."""
-    said = repr((content, sorted(row.grids.items()), row[2:-1], sorted(row.properties.items())))
+    """64 bits of a sample's tensors and of what its row says: place, time, links and the author's columns."""
+    plain = row._replace(id="", grids={}, properties={})
+    said = repr((content, sorted(row.grids.items()), tuple(plain), sorted(row.properties.items())))
     return xxhash.xxh3_64_intdigest(said.encode(errors="surrogatepass"))
 
 

@@ -11,7 +11,7 @@ from mlstac.collection import STAC_VERSION
 from mlstac.errors import CatalogError, InvalidSampleError
 from mlstac.sample._kinds import join_kinds
 from mlstac.sample._parquet import geo_metadata
-from mlstac.sample._rows import BBOX, TIMESTAMP
+from mlstac.sample._rows import BBOX, LINKS, TIMESTAMP
 from mlstac.sample._summary import SUMMARY_KEY, Summary, merge_summaries, read_summary
 
 __all__ = ["FILE_EXTENSION", "PROJECTION_EXTENSION", "catalog_schema", "catalog_table"]
@@ -20,13 +20,12 @@ FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROJECTION_EXTENSION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
 _STRINGS = pa.list_(pa.string())
-_LINKS = pa.list_(pa.struct([("rel", pa.string()), ("href", pa.string()), ("type", pa.string())]))
 _PROJECTION = ("proj:code", "proj:wkt2", "proj:transform", "proj:shape")
 _ITEM_COLUMNS = {
     "type": pa.string(),
     "stac_version": pa.string(),
     "stac_extensions": _STRINGS,
-    "links": _LINKS,
+    "links": LINKS,
     "collection": pa.string(),
 }
 _TIMES = ("datetime", "start_datetime", "end_datetime")
@@ -86,6 +85,8 @@ def catalog_schema(
         for (name, kind), value in zip(_ITEM_COLUMNS.items(), values, strict=True):
             # What is the same in all rows stands in the schema, and is filled in by `catalog_table`.
             fields.append(pa.field(name, kind, metadata={_VALUE: json.dumps(value).encode()}))
+    elif any("links" in schema.names for schema in schemas):
+        fields.append(pa.field("links", LINKS))
     if summary.n_placed:
         fields += [pa.field("geometry", pa.binary()), pa.field("bbox", BBOX)]
     if summary.n_dated:
@@ -123,7 +124,12 @@ def catalog_table(fragment: pa.Table, schema: pa.Schema) -> pa.Table:
         if field.name == "assets":
             columns.append(_fit_assets(assets, field.type))
         elif (field.metadata or {}).get(_VALUE) is not None:
-            columns.append(pa.repeat(pa.scalar(json.loads(field.metadata[_VALUE]), field.type), n))
+            value = json.loads(field.metadata[_VALUE])
+            if field.name == "links" and "links" in fragment.column_names:
+                own = fragment.column("links").to_pylist()
+                columns.append(pa.array([[*value, *(links or [])] for links in own], field.type))
+            else:
+                columns.append(pa.repeat(pa.scalar(value, field.type), n))
         elif field.name in fragment.column_names:
             columns.append(_cast(fragment.column(field.name), field))
         elif field.name in ("start_datetime", "end_datetime") and "datetime" in fragment.column_names:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlstac.errors import InvalidSampleError
+from mlstac.sample._origins import Origin
 from mlstac.sample._properties import Value, check_id
 from mlstac.sample._sphere import Bbox
 from mlstac.sample._transform import Transform
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     start_datetime: dt.datetime | None
     end_datetime: dt.datetime | None
     properties: dict[str, Value]
+    derived_from: tuple[Origin, ...] = ()
 
 
 def sample_row(sample: "Sample", *, grids: Mapping[str, tuple[int, int]], id: str | None = None) -> Row:
@@ -75,6 +77,7 @@ def sample_row(sample: "Sample", *, grids: Mapping[str, tuple[int, int]], id: st
         sample.start_datetime,
         sample.end_datetime,
         sample.properties,
+        sample.derived_from,
     )
 
 

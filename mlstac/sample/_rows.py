@@ -20,10 +20,11 @@ from mlstac.sample._sphere import merge_bboxes
 from mlstac.sample._summary import SUMMARY_KEY, Summary
 from mlstac.sample._time import to_microseconds
 
-__all__ = ["BBOX", "TIMESTAMP", "rows_table"]
+__all__ = ["BBOX", "LINKS", "TIMESTAMP", "rows_table"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 BBOX = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
+LINKS = pa.list_(pa.struct([("rel", pa.string()), ("href", pa.string()), ("type", pa.string())]))
 _STRINGS = pa.list_(pa.string())
 
 
@@ -75,6 +76,8 @@ def rows_table(
         columns["geometry"] = pa.array(shapely.to_wkb(places.geometries), pa.binary())
         columns["bbox"] = _bbox_array(places.bboxes, placed)
     columns |= _time_columns(rows)
+    if any(row.derived_from for row in rows):
+        columns["links"] = pa.array([_links_of(row) for row in rows], LINKS)
     names = dict.fromkeys(name for row in rows for name in row.properties)
     for name in names:
         array = property_array([row.properties.get(name) for row in rows], name=name)
@@ -87,6 +90,10 @@ def rows_table(
     columns["assets"] = pa.StructArray.from_arrays(list(assets.values()), names=list(assets))
     summary = _summarise(rows, places, placed, addresses)
     return pa.table(columns).replace_schema_metadata({SUMMARY_KEY: summary.to_json()})
+
+
+def _links_of(row: Row) -> list[dict[str, str | None]]:
+    return [{"rel": "derived_from", "href": href, "type": kind} for href, kind in row.derived_from]
 
 
 def _bbox_array(bboxes: NDArray[np.float64], placed: NDArray[np.bool_]) -> pa.Array:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mlstac.collection import check_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError
 from mlstac.sample._crs import read_crs
+from mlstac.sample._origins import Origin, parse_origins
 from mlstac.sample._place import check_bbox_holds, parse_bbox, parse_geometry
 from mlstac.sample._properties import Value, check_id, check_properties
 from mlstac.sample._sphere import Bbox
@@ -50,6 +51,8 @@ class Sample:
         the sample where no other time is given.
     properties : mapping of str to scalar or flat list, optional
         Columns of the catalog.
+    derived_from : pystac.Item, dict, str or list of these, optional
+        STAC Items that the sample was made of, or their addresses; the row links to them (rel ``derived_from``).
 
     Raises
     ------
@@ -62,6 +65,7 @@ class Sample:
         "crs",
         "datetime",
         "datetimes",
+        "derived_from",
         "end_datetime",
         "geometry",
         "id",
@@ -86,6 +90,7 @@ class Sample:
         end_datetime: Any = None,
         datetimes: Any = None,
         properties: Mapping[str, Any] | None = None,
+        derived_from: Any = None,
     ) -> None:
         self.id: str | None = None if id is None else check_id(id)
         try:
@@ -106,6 +111,7 @@ class Sample:
                 datetime, start_datetime, end_datetime, span
             )
             self.properties: dict[str, Value] = check_properties(properties or {})
+            self.derived_from: tuple[Origin, ...] = parse_origins(derived_from)
         except InvalidSampleError as error:
             raise InvalidSampleError(f"sample {self.id!r}: {error}" if self.id else f"sample: {error}") from None
 
