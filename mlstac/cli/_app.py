@@ -88,6 +88,26 @@ def preview(
     write_preview(source, out, split=split, count=samples, as_json=as_json)
 
 
+@app.command("export-items")
+def export_items(
+    source: Source,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.ndjson|FOLDER", help="Where Items go; without it lines to stdout."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split, several joined by +, or all.")] = "all",
+    bbox: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Samples that meet a box, in degrees.")] = None,
+    datetime: Annotated[str | None, typer.Option(metavar="FROM/TO", help="Samples of a time: 2020-06/..")] = None,
+    where: Annotated[str | None, typer.Option(metavar="CQL2", help="Samples by a condition: cloud_cover < 10.")] = None,
+) -> None:
+    """Write the samples as STAC Items that stand alone."""
+    from mlstac.cli._export_items import export_items as export
+    from mlstac.cli._export_items import read_bbox
+
+    export(source, out, split=split, query={"bbox": read_bbox(bbox), "datetime": datetime, "where": where})
+
+
 @app.command()
 def validate(
     source: Source,

@@ -7,7 +7,7 @@ from mlstac.collection._bands import COMMON_NAMES, Band
 from mlstac.collection._catalog import Catalog
 from mlstac.collection._classes import Class
 from mlstac.collection._collection import Collection, Split
-from mlstac.collection._document import ML_STAC_VERSION, SCHEMA_URI, STAC_VERSION
+from mlstac.collection._document import ML_STAC_VERSION, SCHEMA_URI, STAC_VERSION, used_extensions
 from mlstac.collection._dtypes import DTYPES, check_dtype, stac_word
 from mlstac.collection._extent import Extent
 from mlstac.collection._json import read_json_object
@@ -56,4 +56,5 @@ __all__ = [
     "is_original",
     "read_json_object",
     "stac_word",
+    "used_extensions",
 ]

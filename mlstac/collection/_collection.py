@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
@@ -31,6 +31,9 @@ from mlstac.collection._people import Contact, Provider
 from mlstac.collection._tasks import check_task
 from mlstac.collection._tensor import Tensor
 from mlstac.errors import CollectionError, InvalidArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    import pystac
 
 
 class Split(Model):
@@ -156,6 +159,7 @@ class Collection(Model):
     """Schemas of the author's own fields; those of the fields here are added in JSON."""
 
     _href: str | None = PrivateAttr(default=None)
+    _read_rows: Any = PrivateAttr(default=None)
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -207,6 +211,42 @@ class Collection(Model):
     def test(self) -> Split:
         """The split named test."""
         return self._split("test")
+
+    @property
+    def metadata(self) -> Any:
+        """The rows of all splits' catalogs, of a collection that `mlstac.open` read: a view, as ``ds.metadata`` is.
+
+        A column ``split`` says of each row which split it is of, where the catalogs have none of that name. Each use
+        opens the catalogs anew; keep it under a name.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the collection was not read by `mlstac.open`.
+        """
+        if self._read_rows is None:
+            raise InvalidArgumentError(
+                f"collection {self.id!r} was not opened with its catalogs; read it with mlstac.open(url)"
+            )
+        return self._read_rows(self)
+
+    def to_pystac(self, *, alone: bool = False) -> pystac.Collection:
+        """Give the collection as pystac has it, with its address where that is known.
+
+        Parameters
+        ----------
+        alone : bool
+            As a STAC API takes it in: hrefs of assets and links absolute, without links to root and children, which are
+            files there.
+
+        Raises
+        ------
+        MissingPackageError
+            If pystac is not installed.
+        """
+        from mlstac.collection._pystac import make_pystac
+
+        return make_pystac(self.to_dict(), self.href, alone=alone)
 
     def _split(self, name: str) -> Split:
         if name not in self.splits:

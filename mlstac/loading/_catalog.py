@@ -64,6 +64,10 @@ class Catalog:
             self._edges = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
         return self._edges
 
+    def split_of_parts(self) -> list[str]:
+        """Name of the split that each part belongs to."""
+        return [name for name, number, _ in self._splits for _ in range(number)]
+
     def locate(self, layout: TensorLayout, rows: NDArray[np.int64]) -> Located:
         """Addresses of one tensor for rows of the catalog, in their order."""
         edges = self.edges()

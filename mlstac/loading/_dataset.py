@@ -17,6 +17,7 @@ from mlstac.loading._selection import is_single, row_of, rows_of
 from mlstac.loading._world import find_world
 
 if TYPE_CHECKING:
+    import pystac
     from matplotlib.figure import Figure
 
 
@@ -186,6 +187,33 @@ class Dataset(Chosen):
             known |= self._reader.catalog.row(number, ["assets"])
         return make_xarray(plain[row], plain._fields, known, scaled=plain.feed().output.affines)
 
+    def items(self) -> "Iterator[pystac.Item]":
+        """The samples as STAC Items that stand alone, made as they are asked for.
+
+        Hrefs are absolute, and each asset has what the collection's ``item_assets`` says of it: what a STAC API
+        ingests.
+
+        Yields
+        ------
+        pystac.Item
+
+        Raises
+        ------
+        MissingPackageError
+            If pystac is not installed.
+        NotFoundError
+            At a sample that has no time: STAC has no Item without one.
+        """
+        from mlstac.loading._items import iterate_items
+
+        return iterate_items(self._reader.catalog, self._row_numbers(), self.collection)
+
+    def item_documents(self) -> Iterator[dict[str, Any]]:
+        """The samples as `items` has them, as JSON objects; needs no pystac."""
+        from mlstac.loading._items import item_documents
+
+        return item_documents(self._reader.catalog, self._row_numbers(), self.collection)
+
     def plot(self, samples: Sequence[int] | int = (0, 1, 2, 3), **options: Any) -> "Figure":
         """Draw samples: true colour of images, classes of labels with their legend.
 
@@ -216,6 +244,9 @@ class Dataset(Chosen):
     def block_rows(self) -> int:
         """Samples of a block of ``shuffle="block"``."""
         return block_rows(field.view.layout for field in self._all_fields.values())
+
+    def _row_numbers(self) -> Rows:
+        return np.arange(len(self)) if self._rows is None else self._rows
 
     def _sample(self, row: int) -> dict[str, Any]:
         feed = self.feed()

@@ -18,6 +18,7 @@ from mlstac.loading._fingerprint import (
 )
 from mlstac.loading._layout import layout_of
 from mlstac.loading._open import open_catalog
+from mlstac.loading._opened import remember
 from mlstac.loading._reader import Reader
 from mlstac.loading._source import Given, Place, find_collection
 from mlstac.loading._splits import split_names
@@ -194,6 +195,10 @@ def open_collection(
         if place.original is not None:
             names = tuple(place.collection.splits)
             place, _ = _look(place, names, fetcher=fetcher, allow_hosts=tuple(allow_hosts))
+        else:
+            remember(
+                place.collection, storage_options=storage_options, revision=revision, allow_hosts=tuple(allow_hosts)
+            )
         return place.collection
 
 

@@ -173,15 +173,26 @@ class Part:
             number -= count
         raise IndexError(number)
 
+    def group_edges(self) -> NDArray[np.int64]:
+        """First row of every row group, and the end of the last."""
+        metadata = self.file().metadata
+        counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+
+    def group(self, group: int) -> pa.Table:
+        """One row group, whole."""
+        columns = self.schema().names
+        with self._reading(columns, [group]) as file:
+            return file.read_row_group(group, use_threads=False)
+
     def search(self, plan: "Plan") -> NDArray[np.int64]:
         """Numbers of the rows that a query means.
 
         Reads the columns that it speaks of, in the row groups whose statistics do not rule it out.
         """
-        metadata = self.file().metadata
-        firsts = np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
+        firsts = self.group_edges()
         candidates: dict[int, tuple[pa.Table, NDArray[np.int64]]] = {}
-        groups = plan.groups(metadata)
+        groups = plan.groups(self.file().metadata)
         if not groups:
             return np.zeros(0, np.int64)
         with self._reading(plan.columns, groups) as file:

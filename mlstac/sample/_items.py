@@ -58,7 +58,7 @@ def _item(row: dict[str, Any], base: str | None) -> dict[str, Any]:
         "stac_version": row.get("stac_version") or STAC_VERSION,
         "stac_extensions": _extensions(properties, assets),
         "id": row["id"],
-        "geometry": None if geometry is None else shapely.geometry.mapping(shapely.from_wkb(geometry)),
+        "geometry": None if geometry is None else _lists(shapely.geometry.mapping(shapely.from_wkb(geometry))),
     }
     if bbox is not None:
         item["bbox"] = [bbox["xmin"], bbox["ymin"], bbox["xmax"], bbox["ymax"]]
@@ -72,6 +72,13 @@ def _extensions(properties: dict[str, Any], assets: dict[str, dict[str, Any]]) -
     """The extensions whose fields the Item has."""
     names = {name.partition(":")[0] for fields in (properties, *assets.values()) for name in fields if ":" in name}
     return [uri for prefix, uri in (("file", FILE_EXTENSION), ("proj", PROJECTION_EXTENSION)) if prefix in names]
+
+
+def _lists(value: Any) -> Any:
+    """A geometry as JSON would give it back: with lists where shapely has tuples."""
+    if isinstance(value, dict):
+        return {key: _lists(inner) for key, inner in value.items()}
+    return [_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _is_missing(value: Any) -> bool:

@@ -10,7 +10,7 @@ from mlstac.storage._reads import Read
 from mlstac.storage._retry import Retry
 from mlstac.storage._server import Server, open_server
 from mlstac.storage._sizes import parse_size
-from mlstac.storage._urls import is_http, is_remote, join, local_path, parent, redact
+from mlstac.storage._urls import is_http, is_remote, join, local_path, parent, redact, without_secrets
 
 __all__ = [
     "Cache",
@@ -37,4 +37,5 @@ __all__ = [
     "parse_size",
     "read_bytes",
     "redact",
+    "without_secrets",
 ]

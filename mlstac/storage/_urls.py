@@ -86,6 +86,19 @@ def redact(url: str | os.PathLike[str]) -> str:
     return shown + "?..." if "?" in text else shown
 
 
+def without_secrets(url: str | os.PathLike[str]) -> str:
+    """Return a URL that may be handed to anyone, and that leads to the file all the same where it is public.
+
+    User, password and query (a signature, as a rule) are left out.
+    """
+    text = os.fspath(url)
+    match = _SCHEME.match(text)
+    if match is None or match.group(1).lower() == "file":
+        return text
+    parts = urlsplit(text)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 def parent(url: str | os.PathLike[str]) -> str:
     """Return the folder of a file, with its closing slash; a folder (with its closing slash) is its own.
 
