@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlstac.collection import DTYPES, Tensor
+from mlstac.sample import codec_of
 from mlstac.validation._columns import Mask, lists, null_mask, numbers
 from mlstac.validation._report import Findings
 
@@ -367,7 +368,7 @@ def _find_overlap(tables: dict[str, Table], hrefs: Hrefs, *, file: str, findings
 
 def is_compressed(file: str) -> bool:
     """Whether a shard is of frames, by its name."""
-    return file.endswith((".zst", ".gz"))
+    return codec_of(file) is not None
 
 
 def _at(values: Integers, wrong: Mask) -> str:

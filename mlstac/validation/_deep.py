@@ -91,7 +91,7 @@ def check_shard(
             check_digest(data, shard.checksum, file=shard.file, findings=findings)
             for name, table in tables.items():
                 check_sums(data, table, tensors[name], name, header, shard, findings)
-                _check_positions(data, table, name, header, shard, findings)
+                check_positions(data, table, name, header, shard, findings)
                 if name in measured:
                     measure(data, table, measured[name])
     except (MlstacError, OSError) as error:
@@ -141,7 +141,7 @@ def check_sums(
         )
 
 
-def _check_positions(
+def check_positions(
     data: NDArray[np.uint8], table: Table, name: str, header: Header, shard: Shard, findings: Findings
 ) -> None:
     """Hold rows against ``<name>.splits`` of a jagged tensor, which those read who have the shard alone."""

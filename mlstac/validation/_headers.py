@@ -138,13 +138,14 @@ def compare_header(
 def _beside(entry: Entry, table: Table, tensor: Tensor) -> NDArray[np.bool_]:
     """Rows that are no samples of a stacked, jagged or single tensor."""
     inside = (table.offsets >= entry.start) & (table.offsets + table.lengths <= entry.stop)
-    inside |= (table.lengths == 0) & (table.offsets <= entry.stop)
+    inside |= table.lengths == 0
     if entry.dtype != tensor.dtype:
         return np.ones(len(table.rows), bool)
     bits = DTYPES[entry.dtype]
     shape = entry.shape
     within = table.offsets - entry.start
     axes = table.shapes.shape[1]
+    within = np.where(table.lengths == 0, 0, within)  # where nothing lies does not matter
     single = (axes == len(shape)) & (within == 0) & (table.lengths == entry.stop - entry.start)
     single &= _equal(table.shapes, shape)
     row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * bits // 8 if shape else 0

@@ -17,6 +17,7 @@ from mlstac.sample import items
 from mlstac.storage import Fetcher
 from mlstac.validation._addresses import AddressReader, Hrefs, Table, check_order, is_compressed
 from mlstac.validation._columns import null_mask, one_chunk, text_pieces
+from mlstac.validation._compressed import check_compressed, say_unread
 from mlstac.validation._deep import check_shard
 from mlstac.validation._headers import compare_header, read_headers
 from mlstac.validation._ids import Ids
@@ -219,6 +220,7 @@ def _check_shards(
         )
         numbers = [numbers[at] for at in chosen]
     plain = [hrefs.shards[number] for number in numbers if not is_compressed(hrefs.shards[number].file)]
+    packed = [number for number in numbers if is_compressed(hrefs.shards[number].file)]
     by_url = {hrefs.shards[number].url: number for number in numbers}
     spans = {name: _spans(table) for name, table in tables.items()}
     for shard, header in read_headers(plain, fetcher=context.fetcher, findings=findings):
@@ -243,6 +245,21 @@ def _check_shards(
                 fetcher=context.fetcher,
                 findings=findings,
             )
+
+    for number in packed:
+        mine = {name: table.take(spans[name](number)) for name, table in tables.items()}
+        context.looked_at["bytes"] += check_compressed(
+            hrefs.shards[number],
+            mine,
+            tensors=context.collection.tensors,
+            ids=_ids_of(part, mine) if context.deep else None,
+            measured=measured,
+            deep=context.deep,
+            fetcher=context.fetcher,
+            findings=findings,
+        )
+    if not context.deep:
+        say_unread([hrefs.shards[number] for number in packed], part.file, findings)
 
 
 def _spans(table: Table) -> Callable[[int], Any]:

@@ -112,12 +112,11 @@ class Schemas:
         """Path and message of what breaks a schema."""
         import jsonschema
         import referencing.exceptions
-        from jsonschema.exceptions import best_match
 
         found = []
         try:
             for error in self._judge(uri).iter_errors(document):
-                leaf = best_match([error]) or error
+                leaf = _leaf(error)
                 found.append((join_path(list(leaf.absolute_path)), shorten(leaf.message)))
                 if len(found) > _SHOWN:
                     break
@@ -152,7 +151,9 @@ class Schemas:
             registry: Any = Registry().with_resources(resources.items()).crawl()
             rules = self.get(uri)
             judge = jsonschema.validators.validator_for(rules, default=jsonschema.Draft7Validator)
-            self._judges[uri] = judge(rules, registry=registry, format_checker=jsonschema.FormatChecker())
+            # by reference, so that what it refers to is relative to where it was had, though it may not say where
+            whole = {"$ref": uri.split("#", maxsplit=1)[0]}
+            self._judges[uri] = judge(whole, registry=registry, format_checker=jsonschema.FormatChecker())
         return self._judges[uri]
 
     def get(self, uri: str) -> dict[str, Any]:
@@ -202,6 +203,21 @@ class Schemas:
             return None
         target = self._folder / host / path.lstrip("/")
         return target if target.is_file() and target.resolve().is_relative_to(self._folder.resolve()) else None
+
+
+def _leaf(error: Any) -> Any:
+    """The error behind one of several alternatives: of the alternative that is meant, by the document's type."""
+    while error.context:
+        branches: dict[Any, list[Any]] = {}
+        for under in error.context:
+            branches.setdefault(under.schema_path[0], []).append(under)
+        meant = [found for found in branches.values() if not any(map(_is_of_type, found))]
+        error = max(min(meant or branches.values(), key=len), key=lambda under: len(under.absolute_path))
+    return error
+
+
+def _is_of_type(error: Any) -> bool:
+    return list(error.absolute_path)[-1:] == ["type"] and error.validator in ("const", "enum")
 
 
 def _references(rules: Any) -> list[str]:

@@ -11,7 +11,7 @@ import shapely
 
 import mlstac
 from mlstac.errors import MissingFileError
-from tests.validation.conftest import PART, edit_collection, edit_columns, edit_json, edit_rows
+from tests.validation.conftest import PART, edit_collection, edit_columns, edit_json, edit_rows, samples
 
 
 def errors_of(folder, **options):
@@ -423,3 +423,51 @@ def test_a_collection_at_hand_is_validated_where_it_was_read(made, tmp_path):
     assert not mlstac.validate(collection).ok
     shutil.copytree(made, tmp_path / "other")
     assert mlstac.validate(str(tmp_path / "other" / "collection.json")).ok
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """The same samples, compressed."""
+    tensors = {"points": mlstac.Tensor(dims="point axis"), "mask": mlstac.Tensor(dims="y x", role="label")}
+    tensors |= {
+        "image": mlstac.Tensor(dims="band y x"),
+        "crop": mlstac.Tensor(),
+        "text": mlstac.Tensor(media_type="text/plain"),
+    }
+    rows = {"train": samples(9), "test": samples(2, start=50)}
+    mlstac.write(
+        rows, tmp_path / "packed", id="x", license="CC0-1.0", tensors=tensors, compression="zstd", shard_size="4kB"
+    )
+    return tmp_path / "packed"
+
+
+def test_a_compressed_dataset_is_sound(packed):
+    assert errors_of(packed) == []
+    unread = [f.file for f in mlstac.validate(packed).findings if "not undone" in f.what]
+    assert unread == [PART, "test/catalog-00000.parquet"]  # nobody has looked into these shards
+    assert errors_of(packed, deep=True) == []
+
+
+def test_deep_finds_a_changed_byte_of_a_frame(packed):
+    shard = min((packed / "train").glob("*.zst"))
+    rows = pq.read_table(packed / PART).to_pylist()
+    address = rows[1]["assets"]["image"]
+    flip(shard, address["ml:offset"] + address["ml:length"] - 1)
+    found = errors_of(packed, deep=True)
+    assert (f"train/{shard.name}", "file:checksum") in {(f.file, f.path) for f in found}
+    assert "assets.image.ml:checksum" in {f.path for f in found}
+
+
+def test_deep_finds_a_row_that_points_into_the_wrong_place_of_its_frame(packed):
+    at(2, "assets.points.ml:frame_offset", lambda inner: inner + 4)(packed)
+    found = errors_of(packed, deep=True)
+    assert [(f.row, f.path) for f in found if f.file == PART and "whose header has" in f.what] == [
+        (2, "assets.points.ml:offset")
+    ]
+
+
+def test_a_compressed_shard_of_another_size_is_named(packed):
+    shard = min((packed / "train").glob("*.zst"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    [found] = errors_of(packed)
+    assert (found.file, "bytes, and the catalog says" in found.what) == (f"train/{shard.name}", True)
