@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from mlstac import errors
 
 if TYPE_CHECKING:
-    from mlstac.authoring import Writer, append, gc, write, write_parts
+    from mlstac.authoring import Writer, append, gc, publish, write, write_parts
     from mlstac.collection import Collection, Tensor
     from mlstac.loading import Dataset, load, mix
+    from mlstac.loading import download_dataset as download
     from mlstac.loading import open_collection as open
     from mlstac.sample import Sample
     from mlstac.validation import Report, validate
@@ -34,11 +35,13 @@ __all__ = [
     "Writer",
     "__version__",
     "append",
+    "download",
     "errors",
     "gc",
     "load",
     "mix",
     "open",
+    "publish",
     "validate",
     "write",
     "write_parts",
@@ -53,10 +56,12 @@ _HOMES = {
     "Tensor": "mlstac.collection.Tensor",
     "Writer": "mlstac.authoring.Writer",
     "append": "mlstac.authoring.append",
+    "download": "mlstac.loading.download_dataset",
     "gc": "mlstac.authoring.gc",
     "load": "mlstac.loading.load",
     "mix": "mlstac.loading.mix",
     "open": "mlstac.loading.open_collection",
+    "publish": "mlstac.authoring.publish",
     "validate": "mlstac.validation.validate",
     "write": "mlstac.authoring.write",
     "write_parts": "mlstac.authoring.write_parts",

@@ -18,6 +18,8 @@ hypothesis.settings.load_profile("mlstac")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Else gcsfs asks Google over gRPC, for a minute each time, whether a bucket is of a kind that the emulator has not.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 # Torch's CUDA builds bring triton, whose LLVM crashes when it is loaded after TensorFlow's; the other order is sound.
 if _triton := importlib.util.find_spec("triton"):

@@ -1,6 +1,8 @@
 """The progress bar: rate, time left, bytes; silent where nobody looks."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -29,3 +31,19 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _draw_nothing(count: int) -> None:
+    """Take a count of bytes, where nobody looks."""
+
+
+@contextmanager
+def bytes_bar(total: int, doing: str, *, shown: bool | None = None) -> Iterator[Callable[[int], object]]:
+    """Lend a callable that is told of bytes as they are dealt with; they are drawn where somebody looks."""
+    if not (shown if shown is not None else sys.stderr.isatty()):
+        yield _draw_nothing
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="B", unit_scale=True, desc=doing, dynamic_ncols=True) as bar:
+        yield bar.update

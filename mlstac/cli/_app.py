@@ -18,6 +18,12 @@ app = typer.Typer(
 )
 
 Source = Annotated[str, typer.Argument(metavar="URL", help="A dataset's URL or folder, or its collection.json.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", "-O", metavar="NAME=VALUE", help="For the store, e.g. endpoint_url=https://…; repeatable."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -161,6 +167,57 @@ def gc(
     from mlstac.cli._gc import collect_garbage
 
     collect_garbage(path, dry_run=dry_run, unfinished=unfinished, as_json=as_json)
+
+
+@app.command()
+def publish(
+    source: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset on this machine.")],
+    url: Annotated[str, typer.Argument(help="s3://bucket/folder, gs://…, az://…, or hf://datasets/org/name.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Upload nothing; say what would go where.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another dataset, or files of this one.")
+    ] = False,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="Of a repository of the Hub that is made.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch of the Hub; main by default.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Name for the commit on the Hub.")] = None,
+    option: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a dataset: what changed, and the collection last."""
+    from mlstac.cli._publish import publish_folder
+
+    publish_folder(
+        source,
+        url,
+        dry_run=dry_run,
+        overwrite=overwrite,
+        private=private,
+        revision=revision,
+        tag=tag,
+        options=option or [],
+        as_json=as_json,
+    )
+
+
+@app.command()
+def download(
+    source: Source,
+    path: Annotated[str, typer.Argument(metavar="FOLDER", help="Where it goes; made if it is not there.")],
+    *,
+    split: Annotated[
+        list[str] | None, typer.Option(help="A split; may be given several times. All by default.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub.")] = None,
+    option: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a dataset, verified; a broken run goes on."""
+    from mlstac.cli._download import download_dataset
+
+    download_dataset(source, path, splits=split or [], revision=revision, options=option or [], as_json=as_json)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """From rows of a catalog to batches of tensors: which samples, in which order, which bytes, in which memory."""
 
 from mlstac.loading._dataset import Dataset
+from mlstac.loading._download import download_dataset
 from mlstac.loading._load import load, open_collection
 from mlstac.loading._mix import Mixture, mix
 from mlstac.loading._open import open_part
@@ -12,6 +13,7 @@ __all__ = [
     "Mixture",
     "RangedFile",
     "column_ranges",
+    "download_dataset",
     "find_document",
     "load",
     "mix",

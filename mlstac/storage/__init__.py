@@ -10,7 +10,8 @@ from mlstac.storage._reads import Read
 from mlstac.storage._retry import Retry
 from mlstac.storage._server import Server, open_server
 from mlstac.storage._sizes import parse_size
-from mlstac.storage._urls import is_http, is_remote, join, local_path, parent, redact, without_secrets
+from mlstac.storage._store import Store, Stored
+from mlstac.storage._urls import is_http, is_remote, join, local_path, parent, redact, scheme_of, without_secrets
 
 __all__ = [
     "Cache",
@@ -22,6 +23,8 @@ __all__ = [
     "Retry",
     "Server",
     "StorageOptions",
+    "Store",
+    "Stored",
     "download",
     "file_size",
     "find_token",
@@ -37,5 +40,6 @@ __all__ = [
     "parse_size",
     "read_bytes",
     "redact",
+    "scheme_of",
     "without_secrets",
 ]

@@ -1,8 +1,10 @@
 """Ranges and small files from everything else: object stores and whatever fsspec has a filesystem for."""
 
 import asyncio
+import errno
 import functools
 import inspect
+import weakref
 from typing import Any
 
 from mlstac.errors import AccessError, FormatError, MissingFileError, MissingPackageError, ShardError, StorageError
@@ -11,7 +13,7 @@ from mlstac.storage._reads import Read, Scatter
 from mlstac.storage._retry import TransientError
 from mlstac.storage._urls import redact, scheme_of
 
-_PACKAGES = {
+PACKAGES = {
     "s3": "s3fs",
     "s3a": "s3fs",
     "gs": "gcsfs",
@@ -80,7 +82,9 @@ class ObjectSource:
     async def close(self) -> None:
         """Close what the filesystems hold open, as far as they allow."""
         for filesystem in (*self._filesystems.values(), *self._dropped):
-            client = getattr(filesystem, "_s3", None) or getattr(filesystem, "_session", None)
+            # the names that s3fs, gcsfs and adlfs have for it
+            names = ("_s3", "_session", "service_client")
+            client = next((found for name in names if (found := getattr(filesystem, name, None)) is not None), None)
             closing = getattr(client, "close", None)
             if closing is not None:
                 result = closing()
@@ -102,7 +106,7 @@ class ObjectSource:
         try:
             kind = fsspec.get_filesystem_class(scheme)
         except (ImportError, ValueError) as error:
-            package = _PACKAGES.get(scheme)
+            package = PACKAGES.get(scheme)
             if package is None:
                 raise StorageError(
                     f"{redact(url)}: the scheme {scheme!r} is not known; use http(s), s3, gs, az or a path"
@@ -120,6 +124,8 @@ class ObjectSource:
         filesystem = kind(skip_instance_cache=True, **options)
         if scheme in ("s3", "s3a"):
             filesystem.retries = 1  # retries are made and bounded in one place, above
+        if scheme in ("az", "abfs", "abfss"):
+            own_closing(filesystem)
         if getattr(filesystem, "async_impl", False) and hasattr(filesystem, "set_session"):
             await filesystem.set_session()
         return filesystem
@@ -152,10 +158,10 @@ class ObjectSource:
                 call = functools.partial(getattr(filesystem, name), path, **keywords)
                 return await asyncio.get_running_loop().run_in_executor(None, call)
         except Exception as error:  # noqa: BLE001 - every client has classes of its own
-            raise _named(error, url, self._stall_s) from None
+            raise named_error(error, url, stall_s=self._stall_s) from None
 
 
-def _named(error: Exception, url: str, stall_s: float) -> Exception:
+def named_error(error: Exception, url: str, *, stall_s: float) -> Exception:
     """Return the error of this library that a filesystem's error stands for."""
     shown, said = redact(url), f"{type(error).__name__}: {str(error)[:200]}"
     text = said.lower().replace(" ", "")
@@ -166,6 +172,10 @@ def _named(error: Exception, url: str, stall_s: float) -> Exception:
             f"{shown}: access refused; give credentials in storage_options (or, for public data on S3, "
             f"storage_options={{'anon': True}})"
         )
+    status = _status_of(error)
+    if status in (408, 429) or status >= 500 or getattr(error, "errno", None) == errno.EBUSY:
+        busy = status in (429, 503) or status == 0
+        return TransientError(f"the store answered {status or 'that it is busy'}", throttled=busy)
     if isinstance(error, TimeoutError):
         return TransientError(f"no answer within {stall_s:g} s")
     if "invalidrange" in text or "rangenotsatisfiable" in text or "requestedrange" in text:
@@ -179,11 +189,37 @@ def _named(error: Exception, url: str, stall_s: float) -> Exception:
     return StorageError(f"{shown}: {said}")
 
 
+def _status_of(error: BaseException) -> int:
+    """HTTP status that an error of s3fs, gcsfs or Azure's client stands for; 0 where there is none."""
+    for one in (error, error.__cause__):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            found = getattr(one, "status_code", None) or getattr(one, "code", None) or getattr(one, "status", None)
+        if isinstance(found, int):
+            return found
+    return 0
+
+
+def own_closing(filesystem: Any) -> None:
+    """Take the closing of a filesystem's connections upon us.
+
+    adlfs closes its own at the end of the program, in a loop that is gone by then, and prints a traceback.
+    """
+    for finalizer in list(getattr(weakref.finalize, "_registry", ())):
+        found = finalizer.peek()
+        if found is not None and found[0] is filesystem:
+            finalizer.detach()
+
+
 _REFUSED = (
     "nocredentials",
     "unabletolocatecredentials",
     "(401)",
     "unauthorized",
+    "forbidden",
+    "invalidcredentials",
     "accessdenied",
     "signaturedoesnotmatch",
     "invalidaccesskeyid",

@@ -1,8 +1,14 @@
 """Fixtures of servers, for every room's tests."""
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +16,7 @@ import pytest
 
 from mlstac.storage import Server, open_server
 from tests.servers.fault import FaultServer
+from tests.servers.gate import Gate
 from tests.servers.hub import Hub
 
 
@@ -75,3 +82,85 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     with Hub() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         yield running
+
+
+@pytest.fixture
+def gate() -> Iterator[Callable[[str], Gate]]:
+    """``gate(url)`` -> a running `Gate` before a server, stopped when the test ends."""
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(Gate(url))
+
+
+AZURE_ACCOUNT = "devstoreaccount1"
+# of every emulator of Azure, published in its documentation
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@pytest.fixture(scope="session")
+def azurite(repository: Path) -> Iterator[str]:
+    """URL of an Azure blob store of our own, with the container ``container``."""
+    pytest.importorskip("adlfs", reason="Azure needs adlfs")
+    program = repository / ".venv" / "npm" / "node_modules" / ".bin" / "azurite-blob"
+    if not program.exists() or shutil.which("node") is None:
+        pytest.skip("Azure needs azurite, which npm installs (make env)")
+    port = _free_port()
+    flags = ["--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry"]
+    with _running([str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), *flags], port):
+        url = f"http://127.0.0.1:{port}"
+        from azure.storage.blob import BlobServiceClient
+
+        with BlobServiceClient.from_connection_string(azure_connection(url)) as service:
+            service.create_container("container")
+        yield url
+
+
+def azure_connection(url: str) -> str:
+    """The connection string of the emulator at a URL."""
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY};"
+        f"BlobEndpoint={url}/{AZURE_ACCOUNT};"
+    )
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[str]:
+    """URL of a Google Cloud Storage of our own, with the bucket ``bucket``."""
+    pytest.importorskip("gcsfs", reason="GCS needs gcsfs")
+    pytest.importorskip("gcp_storage_emulator", reason="GCS needs gcp-storage-emulator")
+    port = _free_port()
+    start = "from gcp_storage_emulator.__main__ import main; main()"
+    command = [sys.executable, "-W", "ignore", "-c", start, "start", "--host", "127.0.0.1", "--port", str(port)]
+    with _running([*command, "--in-memory", "--quiet"], port):
+        url = f"http://127.0.0.1:{port}"
+        request = urllib.request.Request(
+            f"{url}/storage/v1/b?project=p", data=b'{"name": "bucket"}', headers={"Content-Type": "application/json"}
+        )
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
+        yield url
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def _running(command: list[str], port: int) -> Iterator[None]:
+    """Run a server of somebody else's, from when it answers at its port."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        ends = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > ends:
+                    said = process.communicate(timeout=5)[1].decode()[-500:] if process.poll() is not None else ""
+                    raise RuntimeError(f"{command[0]} did not start: {said}") from None
+                os.sched_yield()
+        yield
+    finally:
+        process.terminate()
+        process.communicate()

@@ -1,0 +1,345 @@
+"""Files into object stores: whole, measured after they were sent, and with errors that say what to do.
+
+A store is whatever fsspec has a filesystem for. Its objects appear whole or not at all, which is what makes one name
+(``collection.json``) enough to show or hide all the others.
+"""
+
+import base64
+import hashlib
+import inspect
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from mlstac.errors import (
+    AccessError,
+    InvalidArgumentError,
+    MissingFileError,
+    MissingPackageError,
+    MlstacError,
+    StorageError,
+    UnavailableError,
+)
+from mlstac.storage._objects import PACKAGES, named_error, own_closing
+from mlstac.storage._retry import Retry, TransientError
+from mlstac.storage._urls import redact, scheme_of
+
+PART_BYTES = 64 * 1024 * 1024
+"""Of a file that is sent in parts. S3's ETag of such a file is a digest of its parts' digests."""
+
+WAIT: Callable[[float], object] = time.sleep
+"""Waits a number of seconds before the next try."""
+
+_RETRY = Retry(tries=5, first_s=0.5)
+_S3 = ("s3", "s3a")
+_GOOGLE = ("gs", "gcs")
+_AZURE = ("az", "abfs", "abfss")
+_UPLOADING = "uploading"
+_Result = TypeVar("_Result")
+_Sent = Callable[[int], object]
+
+
+def _tell_nobody(count: int) -> None:
+    """Take a count of bytes, where nobody counts."""
+
+
+class Stored(NamedTuple):
+    """A file as a store has it."""
+
+    size: int
+    """In bytes."""
+
+    tag: str | None
+    """S3's ETag or the MD5 in hexadecimal digits, as far as the store tells: see `Store.holds`."""
+
+
+class Store:
+    """A folder of an object store, by names relative to it. Threads may share one.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://bucket/folder``, ``gs://…``, ``az://…``, or what else fsspec has a filesystem for.
+    storage_options : mapping, optional
+        As that filesystem takes them.
+    wait : callable, optional
+        Waits a number of seconds.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the scheme is not known, or the options are not the filesystem's.
+    MissingPackageError
+        If its filesystem is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._scheme = scheme_of(url)
+        self._wait = WAIT if wait is None else wait
+        self._fs = _open_filesystem(self.url, self._scheme, dict(storage_options or {}))
+        self._root = self._fs._strip_protocol(self.url).rstrip("/")
+
+    def __str__(self) -> str:
+        return redact(self.url)
+
+    def at(self, name: str) -> str:
+        """Return the URL of a file as it may be shown."""
+        return f"{self}/{name}" if name else str(self)
+
+    def list(self, folder: str = "") -> dict[str, Stored]:
+        """Return all files below a folder, by name; none where there is no such folder.
+
+        Raises
+        ------
+        MissingFileError
+            If the bucket does not exist.
+        AccessError, UnavailableError
+            If the store refuses, or does not answer.
+        """
+        self._fs.invalidate_cache()
+        path = f"{self._root}/{folder}".rstrip("/")
+        found = self._do("listing", folder, lambda: self._fs.find(path, detail=True), missing=dict)
+        result = {}
+        for key, info in found.items():
+            name = key.removeprefix(self._root).lstrip("/")
+            # a folder may be an object of no bytes whose name is the folder's
+            if info.get("type") == "file" and name and not name.endswith("/"):
+                result[name] = Stored(int(info["size"]), _tag_of(info))
+        return result
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of a file; None where there is none."""
+        self._fs.invalidate_cache()
+        info = self._do("looking for", name, lambda: self._fs.info(self._path(name)), missing=lambda: None)
+        return None if info is None or info.get("type") != "file" else int(info["size"])
+
+    def read(self, name: str) -> bytes | None:
+        """Return a whole file; None where there is none."""
+        return self._do("reading", name, lambda: bytes(self._fs.cat_file(self._path(name))), missing=lambda: None)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a small file, in the place of what has its name."""
+        self._do("writing", name, lambda: self._fs.pipe_file(self._path(name), data))
+        self._check(name, len(data))
+
+    def send(
+        self, name: str, source: str | os.PathLike[str], *, sent: _Sent = _tell_nobody, check: bool = True
+    ) -> None:
+        """Upload a local file, in the place of what has its name, and see whether all of it is there.
+
+        Parameters
+        ----------
+        check : bool
+            False leaves that to `check`, which asks once for many files.
+        sent : callable
+            Told of bytes as they are sent.
+        """
+        path = os.fspath(source)
+        size = os.path.getsize(path)
+        told = 0
+
+        def attempt() -> None:
+            nonlocal told
+            sent(-told)
+            told = 0
+            self._fs.put_file(path, self._path(name), **self._upload_options(path))
+            sent(size)
+            told = size
+
+        self._do(_UPLOADING, name, attempt)
+        if check:
+            self._check(name, size)
+
+    def check(self, sizes: Mapping[str, int]) -> None:
+        """See whether files are there with their sizes.
+
+        Raises
+        ------
+        StorageError
+            If one is not.
+        """
+        there = self.list()
+        for name, size in sizes.items():
+            self._compare(name, size, there[name].size if name in there else None)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        self._do("removing", name, lambda: self._fs.rm_file(self._path(name)), missing=lambda: None)
+
+    def holds(self, stored: Stored, source: str | os.PathLike[str]) -> bool:
+        """Tell whether a stored file is surely the same as a local one: by its size, and the digest that the store has.
+
+        A file whose digest the store does not tell is taken for another.
+        """
+        if stored.tag is None or stored.size != os.path.getsize(source):
+            return False
+        digest, dash, _ = stored.tag.partition("-")
+        return digest == (_digest_of_parts(source) if dash else _md5(source).hexdigest())
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the connections, as far as the filesystem allows."""
+        from fsspec.asyn import sync
+
+        for name in ("service_client", "_session"):
+            client = getattr(self._fs, name, None)
+            if client is not None and hasattr(client, "close") and getattr(self._fs, "loop", None) is not None:
+                sync(self._fs.loop, _close, client)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _upload_options(self, path: str) -> dict[str, Any]:
+        if self._scheme in _S3:
+            return {"chunksize": PART_BYTES}
+        if self._scheme in _AZURE:
+            # Azure itself reckons no digest of a blob that is sent in blocks
+            from azure.storage.blob import ContentSettings
+
+            return {"content_settings": ContentSettings(content_md5=bytearray(_md5(path).digest())), "retry_total": 0}
+        return {}
+
+    def _check(self, name: str, size: int) -> None:
+        self._compare(name, size, self.size(name))
+
+    def _compare(self, name: str, size: int, found: int | None) -> None:
+        if found != size:
+            held = "nothing" if found is None else f"{found} bytes"
+            raise StorageError(f"uploading {self.at(name)}: {size} bytes were sent, and {held} is there; upload again")
+
+    def _do(
+        self, doing: str, name: str, call: Callable[[], _Result], *, missing: Callable[[], _Result] | None = None
+    ) -> _Result:
+        """Call the filesystem, again after growing waits where that may help."""
+        url = self.at(name)
+        # Google's and Azure's clients try again themselves, and only Azure's uploads can be told not to
+        patient = self._scheme in _GOOGLE or (self._scheme in _AZURE and doing != _UPLOADING)
+        tries = 1 if patient else _RETRY.tries
+        for failures in range(1, tries + 1):
+            try:
+                return call()
+            except MlstacError:
+                raise
+            except TypeError as error:  # some clients look at their options when they first connect
+                raise InvalidArgumentError(f"storage_options are not those of {self._scheme}://: {error}") from None
+            except Exception as error:  # noqa: BLE001 - every client has classes of its own
+                fault = named_error(error, url, stall_s=0)
+                if isinstance(fault, MissingFileError):
+                    if _is_bucket(error) or missing is None:
+                        raise MissingFileError(
+                            f"{doing} {url}: there is no such bucket or container; make it first, or check the URL"
+                        ) from None
+                    return missing()
+                if isinstance(fault, AccessError):
+                    raise AccessError(
+                        f"{doing} {url}: access refused; give credentials that may write there in storage_options, or "
+                        f"as {_LOGINS.get(self._scheme, 'the environment has them')}"
+                    ) from None
+                if not isinstance(fault, TransientError):
+                    raise StorageError(f"{doing} {url}: {_reason(error)}") from None
+                if failures == tries:
+                    said = f"{fault.reason}; given up after {f'{failures} tries' if tries > 1 else 'some tries'}"
+                    raise UnavailableError(
+                        f"{doing} {url}: {said}; run the same call again, and it goes on with what is missing"
+                    ) from None
+                self._wait(_RETRY.wait_s(failures, random=lambda: 1.0))
+        raise AssertionError("unreachable")
+
+
+_LOGINS = {
+    "s3": "`aws configure` saves them",
+    "s3a": "`aws configure` saves them",
+    "gs": "`gcloud auth application-default login` saves them",
+    "gcs": "`gcloud auth application-default login` saves them",
+    "az": "AZURE_STORAGE_CONNECTION_STRING has them",
+    "abfs": "AZURE_STORAGE_CONNECTION_STRING has them",
+    "abfss": "AZURE_STORAGE_CONNECTION_STRING has them",
+}
+
+
+def _open_filesystem(url: str, scheme: str, options: dict[str, Any]) -> Any:
+    import fsspec
+
+    if scheme in ("http", "https", "file", "local", "hf"):
+        raise InvalidArgumentError(f"{redact(url)} is no folder of an object store; give s3://, gs:// or az://")
+    try:
+        kind = fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        package = PACKAGES.get(scheme)
+        if package is None:
+            raise InvalidArgumentError(
+                f"{redact(url)}: the scheme {scheme!r} is not known; use s3://, gs://, az:// or hf://"
+            ) from error
+        raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+    if scheme in _S3:
+        # retries are made and bounded in one place, above
+        options["config_kwargs"] = {"retries": {"total_max_attempts": 1}} | dict(options.get("config_kwargs") or {})
+    try:
+        filesystem = kind(skip_instance_cache=True, **options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, TypeError):
+            raise InvalidArgumentError(f"storage_options are not those of {scheme}://: {error}") from error
+        raise AccessError(
+            f"{redact(url)}: the client could not be made; give its account and credentials in storage_options, or as "
+            f"{_LOGINS.get(scheme, 'the environment has them')}"
+        ) from None
+    if scheme in _S3:
+        filesystem.retries = 1
+    if scheme in _AZURE:
+        own_closing(filesystem)
+    return filesystem
+
+
+async def _close(client: Any) -> None:
+    result = client.close()
+    if inspect.isawaitable(result):
+        await result
+
+
+def _reason(error: Exception) -> str:
+    """Say what a client said: its class, and words that hold no URL, for a URL may be signed."""
+    words = [word for word in str(error).split() if "://" not in word]
+    return f"{type(error).__name__}: {' '.join(words)[:200]}"
+
+
+def _is_bucket(error: Exception) -> bool:
+    text = f"{error} {error.__cause__}".lower().replace(" ", "")
+    return any(word in text for word in ("nosuchbucket", "containernotfound", "nosuchcontainer", "bucketdoesnotexist"))
+
+
+def _tag_of(info: Mapping[str, Any]) -> str | None:
+    """Return the digest that a store tells of a file: S3's ETag, or an MD5."""
+    if isinstance(etag := info.get("ETag"), str):
+        return etag.strip('"').lower()
+    if isinstance(md5 := info.get("md5Hash"), str):
+        return base64.b64decode(md5).hex()
+    settings: Any = info.get("content_settings")  # no Mapping, though it looks like one
+    md5 = settings.get("content_md5") if hasattr(settings, "get") else None
+    return bytes(md5).hex() if md5 else None
+
+
+def _md5(path: str | os.PathLike[str]) -> Any:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+
+
+def _digest_of_parts(path: str | os.PathLike[str]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with Path(path).open("rb") as file:
+        while part := file.read(PART_BYTES):
+            digest.update(hashlib.md5(part, usedforsecurity=False).digest())
+    return digest.hexdigest()

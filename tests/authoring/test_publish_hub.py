@@ -1,0 +1,164 @@
+"""Publishing to the Hugging Face Hub: files first, one commit that shows them, by the Hub's own client.
+
+The client reads its environment when it is imported, so it runs in processes of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mlstac
+from tests.authoring.test_publish import author, files_of
+
+REPOSITORY = "me/chips"
+URL = f"hf://datasets/{REPOSITORY}"
+
+_PROGRAM = """
+import json, sys
+import mlstac
+
+folder, url, settings = json.loads(sys.argv[1])
+try:
+    done = mlstac.publish(folder, url, **settings)
+except mlstac.errors.MlstacError as error:
+    print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+else:
+    uploads = [file.name for file in done.uploads]
+    print(json.dumps({"url": done.url, "commit": done.commit, "uploads": uploads, "files": len(done.files)}))
+"""
+
+
+@pytest.fixture
+def chips(tmp_path):
+    return author(tmp_path / "chips")
+
+
+@pytest.fixture
+def publish(hub):
+    """Call `mlstac.publish` in a process of its own and give what came of it."""
+
+    def publish(folder, url=URL, environment=(), **settings):
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, json.dumps([str(folder), url, settings])],
+            env={**os.environ, **hub.environment, **dict(environment)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stderr
+        assert hub.token not in done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return publish
+
+
+def assert_same(folder, source=URL, **settings):
+    local = mlstac.load(folder, framework="numpy")
+    remote = mlstac.load(source, framework="numpy", **settings)
+    assert len(remote) == len(local) > 0
+    for number in range(len(local)):
+        for name in ("image", "label"):
+            np.testing.assert_array_equal(remote[number][name], local[number][name])
+    remote.close()
+
+
+def test_what_is_published_loads_as_it_was_written_and_shows_in_one_commit(hub, publish, chips):
+    done = publish(chips)
+    repository = hub.repositories[REPOSITORY]
+    assert len(repository.commits) == 2  # that of its making, and ours
+    files = repository.commits[done["commit"]]
+    assert {name: file.data for name, file in files.items() if name != ".gitattributes"} == {
+        name: (chips / name).read_bytes() for name in files_of(chips)
+    }
+    assert files["train/00000.safetensors"].lfs
+    assert done["url"] == URL
+    assert not repository.private
+    assert_same(chips)
+    # again: nothing changed, so there is no commit; then a line does
+    again = publish(chips)
+    assert (again["uploads"], again["commit"]) == ([], done["commit"])
+    (chips / "README.md").write_text("# better\n")
+    assert publish(chips)["uploads"] == ["README.md", "collection.json"]
+    assert len(repository.commits) == 3
+    assert_same(chips)
+
+
+def test_private_branch_tag_and_folder(hub, publish, chips, tmp_path, monkeypatch):
+    done = publish(chips, f"{URL}@next/eo", private=True, tag="v1", message="First chips")
+    repository = hub.repositories[REPOSITORY]
+    assert repository.private
+    assert repository.tags == {"v1": done["commit"]}
+    assert repository.refs["next"] == done["commit"]
+    assert "eo/collection.json" in repository.commits[done["commit"]]
+    assert done["url"] == f"{URL}@next/eo"
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert_same(chips, f"{URL}/eo", revision="v1")
+    (chips / "README.md").write_text("# better\n")
+    assert publish(chips, f"{URL}/eo", revision="next", tag="v1")["error"] == "InvalidArgumentError"
+
+
+def test_a_dry_run_makes_nothing(hub, publish, chips):
+    done = publish(chips, dry_run=True)
+    assert set(done["uploads"]) == files_of(chips)
+    assert hub.repositories == {}
+    assert not [asked for asked in hub.asked if asked.method in ("PUT", "POST")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("PUT", "^/cdn/", 403, "AccessError"),
+        ("POST", "/info/lfs/objects/batch", 500, "UnavailableError"),
+        ("POST", "/commit/", 500, "UnavailableError"),
+        ("POST", "/commit/", 403, "AccessError"),
+        ("POST", "/commit/", 412, "ChangedError"),
+        ("POST", "/preupload/", 403, "AccessError"),
+    ],
+)
+def test_a_failure_raises_and_shows_no_dataset(hub, publish, chips, method, path, status, error):
+    hub.fail(path, status, method=method, times=50)
+    done = publish(chips, environment={"PYTHONPATH": os.getcwd()})
+    assert done["error"] == error
+    assert f"{hub.url}/datasets/{REPOSITORY}" in done["message"]
+    assert "Signature" not in done["message"]
+    for files in hub.repositories[REPOSITORY].commits.values():
+        assert "collection.json" not in files
+    hub.faults.clear()
+    publish(chips)
+    assert_same(chips)
+
+
+def test_uploads_of_a_broken_run_are_not_made_again(hub, publish, chips):
+    hub.fail("/commit/", 500, method="POST")
+    assert publish(chips)["error"] == "UnavailableError"
+    sent = hub.count("^/cdn/", "PUT")
+    assert sent > 3
+    publish(chips)
+    assert hub.count("^/cdn/", "PUT") == sent
+
+
+def test_a_token_that_is_refused_is_told_with_the_login(hub, publish, chips):
+    done = publish(chips, storage_options={"token": "hf_wrong_secret"})
+    assert done["error"] == "AccessError"
+    assert "hf auth login" in done["message"]
+    assert "hf_wrong_secret" not in done["message"]
+    done = publish(chips, environment={"HF_TOKEN": ""})
+    assert done["error"] == "AccessError"
+
+
+def test_another_dataset_is_not_replaced_by_mistake(hub, publish, chips, tmp_path):
+    publish(chips)
+    done = publish(author(tmp_path / "birds", id="birds"))
+    assert done["error"] == "ExistsError"
+    assert_same(chips)
+
+
+def test_a_server_that_is_gone_is_told(hub, publish, chips):
+    done = publish(chips, environment={"HF_ENDPOINT": "http://127.0.0.1:1"})
+    assert done["error"] == "UnavailableError"
+    assert "publish again" in done["message"]

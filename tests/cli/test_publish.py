@@ -1,0 +1,83 @@
+"""`mlstac publish` and `mlstac download`: there and back, from a shell."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+import mlstac
+from tests.cli.conftest import MLSTAC
+
+
+@pytest.fixture
+def run_with(tmp_path):
+    """Run `mlstac ARGUMENTS` with more in the environment."""
+
+    def run(environment, *arguments):
+        return subprocess.run(
+            [str(MLSTAC), *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+
+    return run
+
+
+def options_of(moto_s3):
+    region = f"client_kwargs.region_name={moto_s3['client_kwargs']['region_name']}"
+    return ["-O", f"endpoint_url={moto_s3['endpoint_url']}", "-O", region, "-O", "key=key", "-O", "secret=secret"]
+
+
+def files_of(folder):
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if not name.startswith(".")}
+
+
+def test_there_and_back_by_s3(run_with, moto_s3, flood, tmp_path):
+    options = options_of(moto_s3)
+    dry = run_with({}, "publish", flood, "s3://bucket/flood", "--dry-run", *options)
+    assert dry.returncode == 0, dry.stderr
+    lines = dry.stdout.splitlines()
+    assert len(lines) == len(files_of(flood))
+    assert all(line.startswith("upload ") for line in lines)
+    assert lines[-1].endswith("  s3://bucket/flood/collection.json")
+    assert f"would upload {len(lines)} files" in dry.stderr
+    done = run_with({}, "publish", flood, "s3://bucket/flood", *options)
+    assert done.stdout == "s3://bucket/flood\n", done.stderr
+    assert f"uploaded {len(lines)} files" in done.stderr
+    again = json.loads(run_with({}, "publish", flood, "s3://bucket/flood", "--json", *options).stdout)
+    assert {file["action"] for file in again["files"]} == {"keep"}
+    assert again["upload_bytes"] == 0
+    back = run_with({}, "download", "s3://bucket/flood", "back", *options)
+    assert back.stdout == "back\n", back.stderr
+    assert files_of(tmp_path / "back") == files_of(flood)
+
+
+def test_there_and_back_by_the_hub(run_with, hub, flood, tmp_path):
+    done = run_with(hub.environment, "publish", flood, "hf://datasets/me/flood", "--private", "--tag", "v1", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["url"] == "hf://datasets/me/flood"
+    assert hub.repositories["me/flood"].tags == {"v1": said["commit"]}
+    back = run_with(hub.environment, "download", "me/flood@v1", tmp_path / "back", "--split", "test", "--json")
+    assert back.returncode == 0, back.stderr
+    assert json.loads(back.stdout)["path"] == str(tmp_path / "back")
+    assert len(mlstac.load(tmp_path / "back", split="test", framework="numpy")) == 4
+    assert not list((tmp_path / "back" / "train").glob("*.safetensors"))
+
+
+def test_an_error_is_one_line_without_the_secret(run_with, flood, hub):
+    done = run_with({"HF_ENDPOINT": hub.url}, "publish", flood, "hf://datasets/me/flood", "-O", "token=hf_hidden")
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line]
+    assert "hf auth login" in line
+    assert "hf_hidden" not in done.stdout + done.stderr
+    done = run_with({}, "publish", flood, "s3://b/x", "-O", "hidden")
+    assert done.returncode == 1
+    assert "NAME=VALUE" in done.stderr
+    assert "hidden" not in done.stderr
