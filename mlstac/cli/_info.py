@@ -23,7 +23,8 @@ def show_info(source: str, *, as_json: bool) -> None:
 def summarize(collection: Collection) -> dict[str, Any]:
     """Put a collection flatly: the same keys for every dataset, null where it does not say.
 
-    Bytes are those of the tensors, without headers and padding; null where a shape varies from sample to sample.
+    Bytes are those of the tensors, before compression and without headers and padding; null where a shape varies from
+    sample to sample.
     """
     each = sample_bytes(collection)
     placed = collection.placed
@@ -37,6 +38,7 @@ def summarize(collection: Collection) -> dict[str, Any]:
         "tasks": list(collection.tasks),
         "samples": sum(split.n_items for split in collection.splits.values()),
         "bytes": None if each is None else each * sum(split.n_items for split in collection.splits.values()),
+        "compression": collection.compression,
         "splits": {
             name: {"samples": split.n_items, "bytes": None if each is None else each * split.n_items}
             for name, split in collection.splits.items()

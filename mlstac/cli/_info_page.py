@@ -55,10 +55,11 @@ def _said(collection: Collection) -> Iterator[tuple[str, str]]:
     splits = " · ".join(f"{name} {split.n_items:,}" for name, split in collection.splits.items())
     yield "samples", f"{total:,}  ({splits})" if splits else f"{total:,}"
     each = sample_bytes(collection)
+    stored = f"; stored compressed ({collection.compression})" if collection.compression else ""
     if each is None:
-        yield "size", "varies from sample to sample"
+        yield "size", f"varies from sample to sample{stored}"
     else:
-        yield "size", f"{say_bytes(each * total)}, {say_bytes(each)} a sample"
+        yield "size", f"{say_bytes(each * total)}, {say_bytes(each)} a sample{stored}"
     if collection.tasks:
         yield "tasks", ", ".join(collection.tasks)
     yield "place", "not placed" if not collection.placed else say_box(collection.extent.bbox[0])

@@ -109,3 +109,9 @@ def test_the_licence_other_is_shown_as_what_the_collection_says():
     page = render(mlstac.Collection(id="a", title="A", description="Terms of its own.", license="other"), width=80)
     assert "licence: other" in page
     assert "not stated" not in page
+
+
+def test_a_compressed_dataset_is_said_to_be_one(run, tmp_path):
+    mlstac.write([{"x": [1, 2, 3]}] * 4, tmp_path / "x", id="x", license="MIT", compression="zstd")
+    assert json.loads(run("info", tmp_path / "x", "--json").stdout)["compression"] == "zstd"
+    assert "24 bytes a sample; stored compressed (zstd)" in run("info", tmp_path / "x").stdout
