@@ -71,6 +71,11 @@ class Description:
         self._met: dict[str, OpenShape | Unseen | None] = {}
         """What the shapes of all samples so far have in common, those in no shard yet too."""
 
+        self._form: list[tuple[str, str, tuple[int, ...], str | None]] | None = None
+        """Names, dtypes, shapes and media types of the last sample that was checked."""
+        self._grids: tuple[object, dict[str, tuple[int, int]]] = (None, {})
+        """The grids of that sample, beside its form."""
+
     def dtype(self, name: str) -> str | None:
         tensor = self.tensors.get(name)
         return None if tensor is None else tensor.dtype
@@ -87,7 +92,7 @@ class Description:
 
         def undo() -> None:
             self.tensors, self._shapes, self._times, self._begun = tensors, shapes, times, begun
-            self._axes, self._met = axes, met
+            self._axes, self._met, self._form = axes, met, None
             for tensor, dtype, media_type, dims in fields:
                 tensor.dtype, tensor.media_type, tensor.dims = dtype, media_type, dims
 
@@ -117,6 +122,9 @@ class Description:
         """
         if not tensors:
             raise InvalidSampleError(f"sample {sample!r} has no tensors; give at least one")
+        form = [(name, encoded.dtype, encoded.shape, encoded.media_type) for name, encoded in tensors.items()]
+        if form == self._form:
+            return  # as the sample before, in all that is checked here
         if not self._begun:
             self._begin(tensors, steps=steps, described=described or {})
         for name in [name for name in self._times if name in tensors]:
@@ -141,6 +149,7 @@ class Description:
             self._axes.setdefault(name, len(encoded.shape))
             if self._met.get(name, UNSEEN) != encoded.shape:
                 self._met[name] = self._join_met(name, encoded, sample)
+        self._form = form
 
     def _check_one(self, name: str, tensor: Tensor, encoded: Encoded, sample: str) -> None:
         what = f"tensor {name!r} of sample {sample!r}"
@@ -259,12 +268,15 @@ class Description:
         return name.endswith(TIME) and base is not None and "time" in (base.dims or ())
 
     def grids(self, tensors: Encodeds) -> dict[str, tuple[int, int]]:
-        """Height and width of each tensor of a sample that is an image."""
+        """Height and width of each tensor that is an image, of the sample that was checked last."""
+        if self._form is not None and self._grids[0] is self._form:
+            return self._grids[1]
         found = {}
         for name, encoded in tensors.items():
             y, x = self.tensors[name].y_axis, self.tensors[name].x_axis
             if y is not None and x is not None and len(encoded.shape) == len(self.tensors[name].dims or ()):
                 found[name] = (encoded.shape[y], encoded.shape[x])
+        self._grids = (self._form, found)
         return found
 
     # ------------------------------------------------------------------ shards out
@@ -322,6 +334,7 @@ class Description:
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Take up the description of an unfinished run."""
+        self._form = None
         self.tensors = {name: Tensor(**tensor) for name, tensor in data["tensors"].items()}
         self._shapes = dict.fromkeys(self.tensors, UNSEEN)
         self._shapes |= {name: None if shape is None else tuple(shape) for name, shape in data["shapes"].items()}

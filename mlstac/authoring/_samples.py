@@ -42,7 +42,9 @@ def as_sample(given: Any) -> Sample:
     """
     if isinstance(given, Sample):
         return given
-    if is_xarray(given):
+    if type(given) is dict:
+        return Sample(tensors=given)
+    if is_xarray(given):  # which is a mapping too
         return read_xarray(given)
     if isinstance(given, Mapping):
         return Sample(tensors=dict(given))

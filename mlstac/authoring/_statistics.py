@@ -246,7 +246,6 @@ def _short_pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 _scratch = threading.local()
-_ONES = np.ones(_DOT_PIXELS)
 
 
 def _as_floats(values: NDArray[Any], *, slot: int = 0) -> NDArray[np.float64]:
@@ -303,7 +302,7 @@ class _Integers:
         self._waiting += size
         limbs = [self._limb(values, at) for at in range(self._n_limbs)]
         for i, first in enumerate(limbs):
-            self._sums[i] += np.vecdot(first, _ONES[: first.shape[2]]).sum(axis=0)
+            self._sums[i] += first.sum(axis=(0, 2))
             for j, second in enumerate(limbs[i:], start=i):
                 self._products[i, j] += np.vecdot(first, second).sum(axis=0)
 

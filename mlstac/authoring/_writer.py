@@ -492,10 +492,10 @@ class Writer:
                 )
             if len(shard) >= (shard.at_most or MAX_ROWS):
                 self._flush(split)
-        nbytes = prepared.nbytes
-        while self._open and sum(shard.nbytes for shard in self._open.values()) + nbytes > self._shard_bytes:
+        room = self._shard_bytes - prepared.nbytes
+        while self._open and sum([shard.nbytes for shard in self._open.values()]) > room:
             self._flush(max(self._open, key=lambda name: self._open[name].nbytes))
-        while sum(map(len, self._open.values())) >= MAX_ROWS:
+        while sum([len(shard.ids) for shard in self._open.values()]) >= MAX_ROWS:
             self._flush(max(self._open, key=lambda name: len(self._open[name])))
 
     def _flush(self, split: str) -> None:

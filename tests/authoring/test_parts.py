@@ -314,3 +314,14 @@ def test_two_processes_are_at_work_at_once(tmp_path):
         both = manager.Barrier(2, timeout=60)  # one process alone would wait for ever
         write([partial(read_scene_together, scene, barrier=both) for scene in range(2)], tmp_path, executor=executor)
     check_scenes(tmp_path, 2)
+
+
+def test_compressed_parts_keep_their_suffix_and_can_be_appended_to(tmp_path):
+    pytest.importorskip("zstandard")
+    write([partial(read_scene, scene) for scene in range(2)], tmp_path, compression="zstd")
+    assert [file.name for file in sorted(tmp_path.glob("train/0*"))] == [f"{n:05d}.safetensors.zst" for n in range(6)]
+    dataset = mlstac.load(tmp_path, framework="numpy")
+    assert [int(dataset[at]["x"][0, 0, 0]) for at in range(len(dataset))] == values_of(0) + values_of(1)
+    mlstac.append(tmp_path, read_scene(2), split="train")
+    dataset = mlstac.load(tmp_path, framework="numpy")
+    assert [int(dataset[at]["x"][1, 7, 7]) for at in range(len(dataset))] == [v for n in range(3) for v in values_of(n)]
