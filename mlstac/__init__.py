@@ -18,6 +18,7 @@ from mlstac import errors
 if TYPE_CHECKING:
     from mlstac.authoring import Writer, append, gc, publish, write, write_parts
     from mlstac.collection import Collection, Tensor
+    from mlstac.conversion import convert
     from mlstac.loading import Dataset, load, mix
     from mlstac.loading import download_dataset as download
     from mlstac.loading import open_collection as open
@@ -35,6 +36,7 @@ __all__ = [
     "Writer",
     "__version__",
     "append",
+    "convert",
     "download",
     "errors",
     "gc",
@@ -56,6 +58,7 @@ _HOMES = {
     "Tensor": "mlstac.collection.Tensor",
     "Writer": "mlstac.authoring.Writer",
     "append": "mlstac.authoring.append",
+    "convert": "mlstac.conversion.convert",
     "download": "mlstac.loading.download_dataset",
     "gc": "mlstac.authoring.gc",
     "load": "mlstac.loading.load",

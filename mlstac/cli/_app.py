@@ -203,6 +203,50 @@ def publish(
 
 
 @app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A folder, a file, a pattern, or a URL of a main.json.")
+    ],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the new dataset.")],
+    *,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="original, classes, pairs, images, webdataset, mds or huggingface; told by what is there."),
+    ] = None,
+    id: Annotated[str | None, typer.Option("--id", help="Id of the dataset; by default the folder's name.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the dataset.")] = None,
+    license: Annotated[str | None, typer.Option("--license", help="SPDX identifier, such as CC-BY-4.0.")] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Bands of the image: a sensor such as sentinel-2-l1c, or names with commas.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Classes of the label from 0, with commas.")] = None,
+    compression: Annotated[str | None, typer.Option(help="zstd packs samples.")] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="Host that a main.json may lead to; may come again.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset of images or of another format."""
+    from mlstac.cli._convert import convert_source
+
+    convert_source(
+        source,
+        path,
+        as_json=as_json,
+        kind=kind,
+        id=id,
+        title=title,
+        license=license,
+        bands=bands.split(",") if bands and "," in bands else bands,
+        classes=classes.split(",") if classes else None,
+        compression=compression,
+        allow_hosts=tuple(allow_host or ()),
+        overwrite=overwrite,
+    )
+
+
+@app.command()
 def download(
     source: Source,
     path: Annotated[str, typer.Argument(metavar="FOLDER", help="Where it goes; made if it is not there.")],

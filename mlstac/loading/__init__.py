@@ -5,12 +5,14 @@ from mlstac.loading._download import download_dataset
 from mlstac.loading._load import load, open_collection
 from mlstac.loading._mix import Mixture, mix
 from mlstac.loading._open import open_part
+from mlstac.loading._original import OriginalSamples, original_samples
 from mlstac.loading._ranged import RangedFile, column_ranges
 from mlstac.loading._source import find_document
 
 __all__ = [
     "Dataset",
     "Mixture",
+    "OriginalSamples",
     "RangedFile",
     "column_ranges",
     "download_dataset",
@@ -19,4 +21,5 @@ __all__ = [
     "mix",
     "open_collection",
     "open_part",
+    "original_samples",
 ]

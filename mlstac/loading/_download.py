@@ -14,6 +14,7 @@ from mlstac.loading._folders import default_folder
 from mlstac.loading._open import open_catalog
 from mlstac.loading._source import NAME, Place, find_collection
 from mlstac.loading._splits import split_names
+from mlstac.loading.original import download_original
 from mlstac.storage import Download, Fetcher, StorageOptions, download, is_remote, join, read_bytes, redact
 
 _SHA256 = "1220"  # multihash: sha2-256, 32 bytes
@@ -139,6 +140,18 @@ def download_dataset(
                     f"another folder"
                 )
         splits = split_names("all" if split is None else split, place.collection)
+        if place.original is not None:
+            download_original(
+                place.original,
+                place.url,
+                place.collection.id,
+                splits,
+                data_dir=folder,
+                fetcher=fetcher,
+                allow_hosts=tuple(allow_hosts),
+                progress=progress,
+            )
+            return folder
         download_splits(
             place,
             splits,

@@ -14,7 +14,7 @@ from tests.house.imports import imports_of, read_imports, room_of_import, room_o
 PACKAGE = Path(__file__).resolve().parents[2] / "mlstac"
 
 _BELOW_THE_FACE = {"errors", "collection", "sample", "storage", "frameworks", "pictures"} | {
-    *("search", "loading", "authoring", "validation")
+    *("search", "loading", "authoring", "validation", "conversion")
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "loading": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "search"},
     "authoring": {"errors", "collection", "sample", "storage", "frameworks", "pictures"},
     "validation": {"errors", "collection", "sample", "storage", "loading"},
+    "conversion": {"errors", "collection", "sample", "storage", "loading", "authoring"},
     "mlstac": _BELOW_THE_FACE,
     "cli": _BELOW_THE_FACE | {"mlstac"},
 }

@@ -5,7 +5,11 @@ import pytest
 from matplotlib.image import imread
 
 # Tutorial 3 starts nine processes, and has tests of its own
-TUTORIALS = {"01_load_and_look.py": "tutorial-01.png", "02_your_own_images.py": "tutorial-02.png"}
+TUTORIALS = {
+    "01_load_and_look.py": "tutorial-01.png",
+    "02_your_own_images.py": "tutorial-02.png",
+    "05_convert.py": "tutorial-05.png",
+}
 APART = "03_stream_and_resume.py"
 
 

@@ -29,6 +29,7 @@ def download_original(
     data_dir: Any,
     fetcher: Fetcher,
     allow_hosts: Sequence[str] = (),
+    progress: bool | None = None,
 ) -> str:
     """Download the samples of some splits, and then the main.json; what is there already is kept.
 
@@ -44,6 +45,8 @@ def download_original(
         The folder that becomes the dataset; by default one of its own under the user's cache.
     fetcher : Fetcher
     allow_hosts : sequence of str
+    progress : bool, optional
+        Whether to draw a bar on standard error; by default where it is a terminal.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def download_original(
             files += _sample_files(split, url, fetcher, allow_hosts)
         else:
             files += _container_files(split, url, fetcher, allow_hosts)
-    shown = sys.stderr is not None and sys.stderr.isatty()
+    shown = progress if progress is not None else sys.stderr is not None and sys.stderr.isatty()
     sizes = _sizes([file.url for file in files], fetcher.file_size)
     download(
         [file._replace(size=size) for file, size in zip(files, sizes, strict=True)],

@@ -93,6 +93,13 @@ def test_it_downloads_and_is_then_a_local_dataset(gz, tmp_path, server):
         mlstac.load(tmp_path / "here", split="validation")
 
 
+def test_mlstac_download_takes_it_too(tmp_path, server):
+    url = hub(tmp_path, server)
+    assert mlstac.download(url, tmp_path / "here") == tmp_path / "here"
+    server.close()
+    np.testing.assert_equal(mlstac.load(tmp_path / "here", split="val", framework="numpy")[1], chip(71))
+
+
 def test_a_download_goes_on_where_it_stopped(tmp_path, server):
     url = hub(tmp_path, server)
     mlstac.load(url, stream=False, data_dir=tmp_path / "here")

@@ -1,0 +1,139 @@
+"""``mlstac.convert``: a dataset of version 1.0 of what people have."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlstac.authoring import write
+from mlstac.collection import Collection, Tensor
+from mlstac.conversion._plan import Plan
+from mlstac.conversion._source import make_plan
+from mlstac.errors import InvalidArgumentError, NotFoundError
+from mlstac.storage import StorageOptions
+
+
+def convert(
+    source: Any,
+    path: str | os.PathLike[str],
+    collection: Collection | Mapping[str, Any] | None = None,
+    *,
+    kind: str | None = None,
+    bands: str | Sequence[Any] | None = None,
+    classes: Mapping[int, str] | Sequence[Any] | None = None,
+    split_by: str | Mapping[str, Any] | None = None,
+    shard_size: int | str = "256MB",
+    layout: str = "auto",
+    compression: str | None = None,
+    overwrite: bool = False,
+    storage_options: StorageOptions = None,
+    allow_hosts: Sequence[str] = (),
+    progress: bool | None = None,
+    **collection_fields: Any,
+) -> Collection:
+    """Make a dataset of version 1.0 of what there is: folders of images, other libraries' datasets, the original's.
+
+    CRS, transform, band names, nodata, scale and offset are kept where the source has them, and not invented where it
+    has not. Called again after it was broken off, it goes on after the last whole shard.
+
+    Parameters
+    ----------
+    source : path, URL, object or dict
+        A main.json of the original ML-STAC; a folder of class folders of images; images and masks, or a dict of a
+        folder for each tensor; WebDataset tars; a folder of MDS shards; a Hugging Face ``Dataset`` or a folder that
+        one was saved to; a dataset whose items are dicts of tensors, as torchgeo's are, or a dict of such by split.
+    path : str or path-like
+        Folder of the new dataset.
+    collection : Collection or mapping, optional
+        What the dataset is said to be; or give its fields by keyword. What it leaves open the source fills in.
+    kind : str, optional
+        ``original``, ``classes``, ``pairs``, ``images``, ``webdataset``, ``mds``, ``huggingface`` or ``torchgeo``; by
+        default told by what the source holds.
+    bands : str or sequence, optional
+        Bands of the image, where the source does not name them: a sensor (``"sentinel-2-l1c"``), or names.
+    classes : mapping or sequence, optional
+        Classes of the label, where the source does not name them.
+    split_by : str or mapping, optional
+        As for `mlstac.write`, of a source that has one split.
+    shard_size, layout, compression, overwrite, progress
+        As for `mlstac.write`.
+    storage_options, allow_hosts
+        For a main.json, as `mlstac.load` takes them.
+    **collection_fields
+        Fields of a `Collection`: ``id``, ``license``, ``tasks`` …
+
+    Returns
+    -------
+    Collection
+        As written.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the source is of no known kind; lists those that are.
+    FormatError, InvalidSampleError
+        If the source is not what its kind says, or a sample of it cannot be written; names the file.
+    MissingPackageError
+        If rasterio, datasets or zstandard is needed and not installed.
+    ExistsError
+        If the path holds a dataset.
+
+    Examples
+    --------
+    >>> convert("EuroSAT_RGB", "eurosat", bands=["red", "green", "blue"], license="MIT")  # doctest: +SKIP
+    """
+    if collection is not None and collection_fields:
+        given = ", ".join(collection_fields)
+        raise InvalidArgumentError(f"a collection and fields of one ({given}) are given; put the fields into it")
+    plan, names = make_plan(source, kind, storage_options=storage_options, allow_hosts=allow_hosts)
+    _describe(plan, bands if bands is not None else names, classes, asked=bands is not None)
+    described = _collection(plan, collection, collection_fields, path)
+    samples: Any = plan.splits
+    if split_by is not None:
+        if len(plan.splits) > 1:
+            raise InvalidArgumentError(
+                f"split_by divides one split, and the source has {', '.join(plan.splits)}; leave split_by out"
+            )
+        samples = next(iter(plan.splits.values()))(0)
+    return write(
+        samples,
+        path,
+        described,
+        shard_size=shard_size,
+        layout=layout,
+        compression=compression,
+        split_by=split_by,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def _describe(plan: Plan, bands: Any, classes: Any, *, asked: bool) -> None:
+    """Put bands and classes that the user gives where they belong."""
+    for what, value, name in (("bands", bands, plan.image), ("classes", classes, plan.label)):
+        if value is None:
+            continue
+        if name is None or name not in plan.tensors:
+            if what == "bands" and not asked:
+                continue
+            raise NotFoundError(
+                f"{what}= is given, and the source has no {'image' if what == 'bands' else 'label'} for it; "
+                f"its tensors are {', '.join(plan.tensors) or 'none'}: describe it with collection="
+            )
+        given = plan.tensors[name].model_dump(exclude_defaults=True)
+        if what == "bands" and given.get("dims") is None:
+            given["dims"] = "band y x"
+        plan.tensors[name] = Tensor(**(given | {what: value}))
+
+
+def _collection(
+    plan: Plan, collection: Collection | Mapping[str, Any] | None, fields: Mapping[str, Any], path: Any
+) -> Collection:
+    """The user's words, and where they leave something open the source's."""
+    if isinstance(collection, Collection):
+        said = {name: getattr(collection, name) for name in collection.model_fields_set}
+    else:
+        said = dict(collection or fields)
+    tensors = plan.tensors | dict(said.pop("tensors", None) or {})
+    found = {"id": Path(os.fspath(path)).resolve().name or "dataset"} | plan.fields | said
+    return Collection(**found, tensors=tensors)

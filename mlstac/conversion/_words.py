@@ -1,0 +1,52 @@
+"""Words by which people name splits, images and labels in folders and files."""
+
+import re
+
+SPLITS = {
+    "train": "train", "training": "train", "tr": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test", "te": "test",
+}  # fmt: skip
+LABELS = {
+    "mask", "masks", "label", "labels", "gt", "annotation", "annotations", "target", "targets", "groundtruth", "lbl",
+    "msk", "class", "cls", "segmentation", "labelhand",
+}  # fmt: skip
+IMAGES = {"image", "images", "img", "imgs", "input", "inputs", "scene", "scenes", "chip", "chips", "tile", "tiles"}
+_LABEL_FIELDS = LABELS | {"y", "label_id", "category", "lulc"}
+
+
+def split_of(word: str) -> str | None:
+    """The split that a folder's name means."""
+    return SPLITS.get(word.lower())
+
+
+def split_of_file(stem: str) -> str | None:
+    """The split that a word in a file's name means: ``train-0003``."""
+    found = {SPLITS[word] for word in tokens(stem.lower()) if word in SPLITS}
+    return found.pop() if len(found) == 1 else None
+
+
+def is_label(word: str) -> bool:
+    """Whether a folder or a part of a file's name means labels."""
+    return word.lower() in LABELS
+
+
+def is_image(word: str) -> bool:
+    """Whether it means images."""
+    return word.lower() in IMAGES
+
+
+def is_label_field(name: str) -> bool:
+    """Whether a field of a sample is what a model should answer."""
+    return name.lower() in _LABEL_FIELDS
+
+
+def tokens(stem: str) -> list[str]:
+    """Parts of a file's name."""
+    return [word for word in re.split(r"[_\-. ]+", stem) if word]
+
+
+def field_name(name: str) -> str:
+    """A name that a tensor may have: letters, digits and underscores, as near to the source's as can be."""
+    plain = re.sub(r"[^\w-]+", "_", name).strip("_-") or "field"
+    return plain if re.match(r"[A-Za-z]", plain) else f"field_{plain}"

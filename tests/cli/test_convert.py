@@ -1,0 +1,37 @@
+"""`mlstac convert`, as people run it."""
+
+import json
+
+import mlstac
+from tests.conversion.sources import array, write_tif
+from tests.loading.original.old import write_dataset
+
+
+def test_a_folder_becomes_a_dataset(run, tmp_path):
+    for number in range(4):
+        write_tif(tmp_path / "in" / "ab"[number % 2] / f"{number}.tif", array(number))
+    done = run("convert", "in", "out", "--bands", "B02,B03,B04", "--license", "MIT")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "out\n"
+    assert "wrote 4 samples: train 4" in done.stderr
+    collection = mlstac.open(tmp_path / "out")
+    assert [band.name for band in collection.tensors["input"].bands] == ["B02", "B03", "B04"]
+    assert collection.license == "MIT"
+
+
+def test_json_is_for_programs(run, tmp_path):
+    write_dataset(tmp_path / "in")
+    done = run("convert", "in/main.json", "out", "--json")
+    said = json.loads(done.stdout)
+    assert said["splits"] == {"train": 11, "validation": 2, "test": 3}
+    assert said["tensors"]["input"] == {"dtype": "U16", "shape": [4, 16, 16]}
+    assert done.stderr == ""
+
+
+def test_what_cannot_be_converted_is_one_line(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    done = run("convert", "in", "out")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "Known are: original" in done.stderr
+    assert "Traceback" not in done.stderr

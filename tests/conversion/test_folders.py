@@ -1,0 +1,295 @@
+"""Folders of images: classes, pairs, images alone; judged by rasterio."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.warp
+import shapely
+
+import mlstac
+from mlstac.errors import (
+    ExistsError,
+    FormatError,
+    InvalidArgumentError,
+    InvalidSampleError,
+    MissingFileError,
+    NotFoundError,
+)
+from tests.conversion.sources import BANDS, array, write_tif
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Two classes of three images, in two zones, with band names and nodata."""
+    root = tmp_path / "eurosat"
+    for number in range(6):
+        name = ("Forest", "AnnualCrop")[number % 2]
+        write_tif(
+            root / name / f"{name}_{number}.tif",
+            array(number),
+            x=160 * number,
+            crs=("EPSG:32630", "EPSG:32631")[number // 4],
+            nodata=0,
+            names=BANDS,
+        )
+    return root
+
+
+def check_places(ds, root):
+    """Every sample's footprint, grid and values are those that rasterio finds in its file."""
+    rows = ds.metadata.to_table().to_pylist()
+    for sample, row in zip(ds, rows, strict=True):
+        with rasterio.open(root / row["file"]) as file:
+            np.testing.assert_array_equal(sample["input"], file.read())
+            assert row["proj:code"] == file.crs.to_string()
+            assert row["proj:transform"] == list(file.transform[:6])
+            box = rasterio.warp.transform_bounds(file.crs, "OGC:CRS84", *file.bounds)
+        assert shapely.from_wkb(row["geometry"]).buffer(1e-6).within(shapely.box(*box).buffer(1e-5))
+
+
+def test_class_folders_become_a_dataset(classes, tmp_path):
+    collection = mlstac.convert(classes, tmp_path / "out", license="MIT")
+    image, label = collection.tensors["input"], collection.tensors["target"]
+    assert [band.name for band in image.bands] == list(BANDS)
+    assert (image.nodata, image.dtype, image.shape, image.dims) == (0, "U16", (3, 16, 16), ("band", "y", "x"))
+    assert {item.value: item.name for item in label.classes} == {0: "AnnualCrop", 1: "Forest"}
+    assert (collection.license, collection.tasks) == ("MIT", ["scene-classification"])
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    check_places(ds, classes)
+    assert ds.metadata.to_pandas()["class"].tolist() == ["AnnualCrop"] * 3 + ["Forest"] * 3
+    assert [int(sample["target"]) for sample in ds] == [0, 0, 0, 1, 1, 1]
+    assert ds.metadata[0]["id"] == "AnnualCrop_1"
+
+
+@pytest.mark.parametrize("form", ["split/class", "class/split"])
+def test_folders_of_splits_are_splits(form, tmp_path):
+    for number, split in enumerate(("training", "valid", "test", "train")):
+        for name in ("a", "b"):
+            parts = (split, name) if form == "split/class" else (name, split)
+            write_tif((tmp_path / "in").joinpath(*parts, f"{number}.tif"), array(number))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert {name: split.n_items for name, split in collection.splits.items()} == {
+        "train": 4,
+        "validation": 2,
+        "test": 2,
+    }
+    rows = mlstac.load(tmp_path / "out", split="all").metadata.to_pandas()
+    assert rows["id"].is_unique
+    assert set(rows["id"]) == {f"{name}-{number}" for name in "ab" for number in range(4)}
+
+
+def test_classes_are_the_same_in_every_split(tmp_path):
+    for split, name in (("train", "a"), ("train", "c"), ("test", "b")):
+        write_tif(tmp_path / "in" / split / name / "x.tif", array(1))
+    mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert int(mlstac.load(tmp_path / "out", split="test", framework="numpy")[0]["target"]) == 1
+
+
+def test_nothing_is_made_up_of_pictures_without_a_place(tmp_path):
+    for number in range(2):
+        write_tif(tmp_path / "in" / "a" / f"{number}.tif", array(number), crs=None)
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert not collection.placed
+    assert mlstac.load(tmp_path / "out").metadata.columns == ["id", "file", "class"]
+    assert collection.tensors["input"].nodata is None
+    assert {band.name for band in collection.tensors["input"].bands} == {None}
+
+
+def test_bands_and_classes_are_taken_from_the_user(classes, tmp_path):
+    collection = mlstac.convert(classes, tmp_path / "out", bands=["red", "green", "blue"], classes=["x", "y"])
+    assert [band.name for band in collection.tensors["input"].bands] == ["red", "green", "blue"]
+    assert collection.tensors["input"].nodata == 0
+    assert [item.name for item in collection.tensors["target"].classes] == ["x", "y"]
+
+
+@pytest.mark.parametrize("form", ["folders", "split", "suffix", "bare", "dict"])
+def test_images_and_masks_become_pairs(form, tmp_path):
+    root = tmp_path / "in"
+    for number in range(4):
+        mask = (array(number, bands=1) > 100).astype(np.uint8)
+        image, label = {
+            "folders": (f"images/img_{number}.tif", f"masks/mask_{number}.tif"),
+            "split": (f"train/images/{number}.tif", f"train/labels/{number}.tif"),
+            "suffix": (f"{number}_image.tif", f"{number}_mask.tif"),
+            "bare": (f"x{number}.tif", f"x{number}_mask.tif"),
+            "dict": (f"s2/{number}.tif", f"water/{number}.tif"),
+        }[form]
+        write_tif(root / image, array(number), x=160 * number, names=BANDS)
+        write_tif(root / label, mask, x=160 * number, nodata=255)
+    source = {"input": root / "s2", "target": root / "water"} if form == "dict" else root
+    collection = mlstac.convert(source, tmp_path / "out", classes={0: "land", 1: "water"})
+    label = collection.tensors["target"]
+    assert (label.dims, label.role, label.nodata) == (("y", "x"), "label", 255)
+    assert [item.name for item in label.classes] == ["land", "water"]
+    assert collection.tasks == ["semantic-segmentation"]
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    assert len(ds) == 4
+    check_places(ds, root)
+    np.testing.assert_array_equal(ds[2]["target"], array(2, bands=1)[0] > 100)
+
+
+def test_images_of_several_kinds_are_tensors_of_their_own(tmp_path):
+    for number in range(3):
+        write_tif(tmp_path / "in" / f"Ghana_{number}_S2Hand.tif", array(number), names=BANDS)
+        write_tif(
+            tmp_path / "in" / f"Ghana_{number}_S1Hand.tif", array(number, bands=2, dtype="float32"), nodata=np.nan
+        )
+        write_tif(tmp_path / "in" / f"Ghana_{number}_LabelHand.tif", array(number, bands=1, dtype="int16"))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert {name: tensor.dtype for name, tensor in collection.tensors.items()} == {
+        "s1hand": "F32",
+        "s2hand": "U16",
+        "target": "I16",
+    }
+    assert np.isnan(collection.tensors["s1hand"].nodata)
+    assert mlstac.load(tmp_path / "out").metadata.to_pandas()["id"].tolist() == ["Ghana_0", "Ghana_1", "Ghana_2"]
+
+
+def test_an_image_without_its_mask_is_named(tmp_path):
+    for number in range(3):
+        write_tif(tmp_path / "in" / "images" / f"{number}.tif", array(number))
+    for number in (0, 2):
+        write_tif(tmp_path / "in" / "masks" / f"{number}.tif", array(number, bands=1))
+    with pytest.raises(FormatError, match=r"images/1\.tif has no 'target' beside it \(1 of 3 samples"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_alone_are_a_dataset(tmp_path):
+    for number in range(3):
+        write_tif(tmp_path / "in" / f"{number}.tif", array(number), taken="2020-06-01T10:30:00Z")
+    mlstac.convert(tmp_path / "in", tmp_path / "out")
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    check_places(ds, tmp_path / "in")
+    assert list(ds[0]) == ["input"]
+    assert ds.metadata[1]["datetime"].isoformat() == "2020-06-01T10:30:00+00:00"
+
+
+def test_scale_and_offset_are_kept(tmp_path):
+    write_tif(tmp_path / "in" / "a.tif", array(0), scale=0.0001, offset=-0.1)
+    tensor = mlstac.convert(tmp_path / "in", tmp_path / "out").tensors["input"]
+    assert (tensor.scale, tensor.offset) == (0.0001, -0.1)
+
+
+def test_a_rotated_grid_keeps_its_place(tmp_path):
+    turned = rasterio.Affine(10, 2, 500_000, 2, -10, 4_600_000)
+    path = tmp_path / "in" / "a.tif"
+    path.parent.mkdir()
+    with rasterio.open(
+        path, "w", driver="GTiff", width=16, height=16, count=1, dtype="uint8", crs="EPSG:32630", transform=turned
+    ) as file:
+        file.write(array(0, bands=1, dtype="uint8"))
+    mlstac.convert(tmp_path / "in", tmp_path / "out")
+    row = mlstac.load(tmp_path / "out").metadata[0]
+    assert row["proj:transform"] == [10, 2, 500_000, 2, -10, 4_600_000]
+
+
+def test_an_image_unlike_the_others_is_named(tmp_path):
+    write_tif(tmp_path / "in" / "a.tif", array(0))
+    write_tif(tmp_path / "in" / "b.tif", array(0, dtype="float32"))
+    with pytest.raises(InvalidSampleError, match=r"'b'.*dtype F32"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    write_tif(tmp_path / "in" / "a.tif", array(0))
+    (tmp_path / "in" / "b.tif").write_bytes(b"II*\0 and no more")
+    with pytest.raises(FormatError, match=r"b\.tif cannot be read as an image"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_conversion_goes_on_where_it_stopped(tmp_path, classes):
+    bad = classes / "Forest" / "Forest_4.tif"
+    sound = bad.read_bytes()
+    bad.write_bytes(b"torn")
+    with pytest.raises(FormatError):
+        mlstac.convert(classes, tmp_path / "out", shard_size=2_000)
+    assert not (tmp_path / "out" / "collection.json").exists()
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
+    assert written
+    bad.write_bytes(sound)
+    mlstac.convert(classes, tmp_path / "out", shard_size=2_000)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    check_places(mlstac.load(tmp_path / "out", framework="numpy"), classes)
+    with pytest.raises(ExistsError):
+        mlstac.convert(classes, tmp_path / "out")
+
+
+def test_split_by_divides_what_has_one_split(tmp_path):
+    for number in range(12):
+        write_tif(tmp_path / "in" / f"{number:02}.tif", array(number), x=20_000 * number)
+    fractions = {"train": 0.5, "test": 0.5}
+    collection = mlstac.convert(
+        tmp_path / "in", tmp_path / "out", split_by={"block_size_m": 10_000, "fractions": fractions}
+    )
+    assert collection.train.n_items + collection.test.n_items == 12
+    assert collection.train.n_items
+    assert collection.test.n_items
+
+
+def test_what_is_of_no_kind_is_named_with_all_kinds(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.docx").touch()
+    for source in (tmp_path / "notes", tmp_path / "notes" / "a.docx", 7, b"bytes", {"a": 3}, {}):
+        with pytest.raises(
+            InvalidArgumentError, match=r"no kind.*original.*classes.*pairs.*webdataset.*mds.*huggingface"
+        ):
+            mlstac.convert(source, tmp_path / "out")
+    with pytest.raises(InvalidArgumentError, match="'zarr' is not known; choose one of original, classes"):
+        mlstac.convert(tmp_path, tmp_path / "out", kind="zarr")
+    with pytest.raises(MissingFileError, match="nothing is at"):
+        mlstac.convert(tmp_path / "nothing", tmp_path / "out")
+    with pytest.raises(FormatError, match=r"expected CLASS/image\.tif"):
+        mlstac.convert(tmp_path / "notes", tmp_path / "out", kind="classes")
+    with pytest.raises(FormatError, match="no images"):
+        mlstac.convert(tmp_path / "notes", tmp_path / "out", kind="images")
+
+
+def test_a_dataset_is_not_converted_again(classes, tmp_path):
+    mlstac.convert(classes, tmp_path / "out")
+    with pytest.raises(InvalidArgumentError, match=r"version 1\.0 already"):
+        mlstac.convert(tmp_path / "out", tmp_path / "again")
+
+
+def test_classes_without_a_label_are_refused(tmp_path):
+    write_tif(tmp_path / "in" / "a.tif", array(0))
+    with pytest.raises(NotFoundError, match="no label"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out", classes=["a"])
+
+
+def test_a_collection_says_more(classes, tmp_path):
+    given = mlstac.Collection(id="mine", title="Mine", tensors={"input": mlstac.Tensor(dims="band y x", scale=1e-4)})
+    collection = mlstac.convert(classes, tmp_path / "out", given)
+    assert (collection.id, collection.title, collection.tasks) == ("mine", "Mine", ["scene-classification"])
+    assert collection.tensors["input"].scale == 1e-4
+    assert json.loads((tmp_path / "out" / "collection.json").read_text())["id"] == "mine"
+
+
+@pytest.mark.parametrize(("name", "count"), [("eurosat-ms", 6), ("eurosat-ms-2/EuroSAT_MS", 2)])
+def test_real_chips_of_eurosat(name, count, shared, tmp_path):
+    root = shared / "data" / name
+    collection = mlstac.convert(root, tmp_path / "out")
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    assert len(ds) == count
+    check_places(ds, root)
+    assert collection.tensors["input"].shape == (13, 64, 64)
+
+
+def test_real_images_and_mask_of_a_flood(shared, tmp_path):
+    root = shared / "data" / "s2-s1-flood"
+    collection = mlstac.convert(root, tmp_path / "out", classes={-1: "no data", 0: "other", 1: "water"})
+    sample = mlstac.load(tmp_path / "out", framework="numpy")[0]
+    for name, file in (("s2hand", "S2Hand"), ("s1hand", "S1Hand")):
+        with rasterio.open(root / f"Spain_7370579_{file}.tif") as image:
+            np.testing.assert_array_equal(sample[name], image.read())
+            assert [band.name for band in collection.tensors[name].bands] == list(image.descriptions)
+    with rasterio.open(root / "Spain_7370579_LabelHand.tif") as image:
+        np.testing.assert_array_equal(sample["target"], image.read(1))
+
+
+def test_real_pictures_without_a_place(shared, tmp_path):
+    collection = mlstac.convert(shared / "data" / "rgb-aerial", tmp_path / "out")
+    assert not collection.placed
+    assert [item.name for item in collection.tensors["target"].classes] == ["airplane", "forest"]
