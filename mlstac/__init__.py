@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mlstac import errors
 
 if TYPE_CHECKING:
-    from mlstac.authoring import Writer, append, gc, publish, write, write_parts
+    from mlstac.authoring import Writer, append, gc, list_items, publish, write, write_parts
     from mlstac.collection import Collection, Tensor
     from mlstac.conversion import convert
     from mlstac.loading import Dataset, load, mix
@@ -40,6 +40,7 @@ __all__ = [
     "download",
     "errors",
     "gc",
+    "list_items",
     "load",
     "mix",
     "open",
@@ -61,6 +62,7 @@ _HOMES = {
     "convert": "mlstac.conversion.convert",
     "download": "mlstac.loading.download_dataset",
     "gc": "mlstac.authoring.gc",
+    "list_items": "mlstac.authoring.list_items",
     "load": "mlstac.loading.load",
     "mix": "mlstac.loading.mix",
     "open": "mlstac.loading.open_collection",

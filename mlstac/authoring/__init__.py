@@ -2,9 +2,10 @@
 
 from mlstac.authoring._append import append
 from mlstac.authoring._garbage import Garbage, gc
+from mlstac.authoring._list_items import list_items
 from mlstac.authoring._parts import write_parts
 from mlstac.authoring._publish import Publication, publish
 from mlstac.authoring._write import write
 from mlstac.authoring._writer import Writer
 
-__all__ = ["Garbage", "Publication", "Writer", "append", "gc", "publish", "write", "write_parts"]
+__all__ = ["Garbage", "Publication", "Writer", "append", "gc", "list_items", "publish", "write", "write_parts"]

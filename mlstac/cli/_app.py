@@ -169,6 +169,23 @@ def gc(
     collect_garbage(path, dry_run=dry_run, unfinished=unfinished, as_json=as_json)
 
 
+@app.command("list-items")
+def list_items(
+    source: Annotated[str, typer.Argument(metavar="URL", help="A STAC API, a static catalog, or a file of Items.")],
+    *,
+    collection: Annotated[list[str] | None, typer.Option(help="Id of a collection; may be given again.")] = None,
+    bbox: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Items that meet a box, in degrees.")] = None,
+    datetime: Annotated[str | None, typer.Option(metavar="FROM/TO", help="Items of a time: 2020-06/..")] = None,
+    where: Annotated[str | None, typer.Option(metavar="CQL2", help="A condition, for an API that takes one.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=0, help="At most so many.")] = None,
+) -> None:
+    """List STAC Items to make samples of."""
+    from mlstac.cli._export_items import list_lines, read_bbox
+
+    query = {"bbox": read_bbox(bbox), "datetime": datetime, "where": where, "limit": limit}
+    list_lines(source, collections=collection or None, query=query)
+
+
 @app.command()
 def publish(
     source: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset on this machine.")],

@@ -42,6 +42,12 @@ def export_items(source: str, out: Path | None, *, split: str, query: dict[str, 
     tell(f"wrote {say_count(len(dataset), 'Item')} to {out}")
 
 
+def list_lines(source: str, *, collections: list[str] | None, query: dict[str, Any]) -> None:
+    """Print Items of an API or a catalog, one a line."""
+    found = mlstac.list_items(source, collections=collections, **query)
+    _write_lines((item.to_dict(transform_hrefs=False) for item in found), sys.stdout)
+
+
 def _write_lines(documents: Iterable[dict[str, Any]], file: Any) -> None:
     for document in documents:
         file.write(json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")

@@ -64,7 +64,7 @@ from mlstac.sample._properties import RESERVED_PREFIXES, RESERVED_PROPERTIES
 from mlstac.sample._row import Grid, Row, sample_row
 from mlstac.sample._sample import Sample
 from mlstac.sample._summary import SUMMARY_KEY, Summary, merge_summaries, read_summary
-from mlstac.sample._time import parse_time, to_microseconds
+from mlstac.sample._time import EPOCH, parse_time, to_microseconds
 
 if TYPE_CHECKING:
     from mlstac.sample._catalog import catalog_schema, catalog_table
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from mlstac.sample._sphere import bound_geometry, merge_bboxes
 
 __all__ = [
+    "EPOCH",
     "GZIP",
     "LAYOUTS",
     "MAX_EXPANSION",

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "storage": {"errors", "collection", "sample"},
     "search": {"errors", "sample"},
     "loading": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "search"},
-    "authoring": {"errors", "collection", "sample", "storage", "frameworks", "pictures"},
+    "authoring": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "search"},
     "validation": {"errors", "collection", "sample", "storage", "loading"},
     "conversion": {"errors", "collection", "sample", "storage", "loading", "authoring"},
     "mlstac": _BELOW_THE_FACE,
