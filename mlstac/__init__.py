@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from mlstac import errors
 
 if TYPE_CHECKING:
-    from mlstac.authoring import Writer, append, gc, list_items, publish, write, write_parts
+    from mlstac.authoring import Writer, append, card, gc, list_items, publish, write, write_parts
     from mlstac.collection import Collection, Tensor
     from mlstac.conversion import convert
-    from mlstac.loading import Dataset, load, mix
+    from mlstac.loading import Dataset, export_tdml, load, mix
     from mlstac.loading import download_dataset as download
     from mlstac.loading import open_collection as open
     from mlstac.sample import Sample
@@ -36,9 +36,11 @@ __all__ = [
     "Writer",
     "__version__",
     "append",
+    "card",
     "convert",
     "download",
     "errors",
+    "export_tdml",
     "gc",
     "list_items",
     "load",
@@ -59,8 +61,10 @@ _HOMES = {
     "Tensor": "mlstac.collection.Tensor",
     "Writer": "mlstac.authoring.Writer",
     "append": "mlstac.authoring.append",
+    "card": "mlstac.authoring.card",
     "convert": "mlstac.conversion.convert",
     "download": "mlstac.loading.download_dataset",
+    "export_tdml": "mlstac.loading.export_tdml",
     "gc": "mlstac.authoring.gc",
     "list_items": "mlstac.authoring.list_items",
     "load": "mlstac.loading.load",

@@ -1,6 +1,7 @@
 """Samples to shards, shards to catalogs, catalogs to a collection: a dataset that is there whole or not at all."""
 
 from mlstac.authoring._append import append
+from mlstac.authoring._card import card
 from mlstac.authoring._garbage import Garbage, gc
 from mlstac.authoring._list_items import list_items
 from mlstac.authoring._parts import write_parts
@@ -8,4 +9,4 @@ from mlstac.authoring._publish import Publication, publish
 from mlstac.authoring._write import write
 from mlstac.authoring._writer import Writer
 
-__all__ = ["Garbage", "Publication", "Writer", "append", "gc", "list_items", "publish", "write", "write_parts"]
+__all__ = ["Garbage", "Publication", "Writer", "append", "card", "gc", "list_items", "publish", "write", "write_parts"]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlstac.authoring._base import named_parts
+from mlstac.authoring._card import keep_card
 from mlstac.authoring._checksums import own_checksums
 from mlstac.authoring._description import Description
 from mlstac.authoring._journal import ShardRecord
@@ -35,7 +36,9 @@ _PARQUET = "application/vnd.apache.parquet"
 _MIRROR = "collection-mirror"
 
 
-def commit(session: Session, declared: Collection, description: Description, *, splits: Iterable[str]) -> Collection:
+def commit(
+    session: Session, declared: Collection, description: Description, *, splits: Iterable[str], card: bool = True
+) -> Collection:
     """Write the catalogs and the collection of a run whose shards are all whole.
 
     Returns
@@ -87,6 +90,8 @@ def commit(session: Session, declared: Collection, description: Description, *, 
             split, files, collection_id=collection.id, n_items=part.n_items, collection_title=collection.title
         )
         session.target.put(f"{split}/catalog.json", catalog.to_json().encode())
+    if card:
+        keep_card(session.target, collection)
     document = collection.to_json().encode()
     session.run.save(
         commits=hashlib.sha256(document).hexdigest(), parts=named_parts(collection), collection=json.loads(document)

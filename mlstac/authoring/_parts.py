@@ -72,6 +72,7 @@ def write_parts(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    card: bool = True,
     **collection_fields: Any,
 ) -> Collection:
     """Write a dataset in parts, each on a thread, process or machine of its own.
@@ -93,7 +94,7 @@ def write_parts(
         Where the parts are written: a ``ThreadPoolExecutor``, a ``ProcessPoolExecutor``, or for a cluster
         ``dask.distributed.Client(...).get_executor()``. Without one they are written one after another, here. It is
         not shut down.
-    shard_size, layout, compression, split_by, batched, overwrite, storage_options, progress
+    shard_size, layout, compression, split_by, batched, overwrite, storage_options, progress, card
         As for `write`. ``split_by`` needs a sequence of parts, and divides the samples of each.
     **collection_fields
         Fields of a `Collection`.
@@ -151,7 +152,7 @@ def write_parts(
         if not len(session.run):
             raise InvalidArgumentError("there was no sample in any part; give at least one")
         splits = [*by_split] if splitting is None else [*splitting.splits, *gathering.splits]
-        written = commit(session, collection, gathering.description, splits=splits)
+        written = commit(session, collection, gathering.description, splits=splits, card=card)
         session.finish()
     except BaseException:
         session.leave()

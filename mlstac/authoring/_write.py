@@ -28,6 +28,7 @@ def write(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    card: bool = True,
     **collection_fields: Any,
 ) -> Collection:
     """Write a dataset.
@@ -43,7 +44,7 @@ def write(
         Folder of the dataset.
     collection : Collection or mapping, optional
         What the dataset is said to be; or give its fields by keyword.
-    shard_size, layout, compression, overwrite, storage_options
+    shard_size, layout, compression, overwrite, storage_options, card
         As for `Writer`.
     split_by : str or mapping, optional
         Divide one iterable. A property of the samples that names the split of each; or groups that stay together,
@@ -91,6 +92,7 @@ def write(
         overwrite=overwrite,
         storage_options=storage_options,
         progress=progress,
+        card=card,
     ) as writer:
         feed(writer, splits, splitting=splitting, batched=batched)
         return writer.close()

@@ -64,6 +64,9 @@ class Writer:
         Add to the dataset that is there, as `mlstac.append` does.
     version : str, optional
         With ``append=True``: the version of the new state; by default the second number of the old one counts on.
+    card : bool, default True
+        Write the dataset card: ``README.md`` with pictures (where matplotlib is installed), and ``croissant.json``. A
+        ``README.md`` of somebody else's stays.
 
     Raises
     ------
@@ -96,6 +99,7 @@ class Writer:
         progress: bool | None = None,
         append: bool = False,
         version: str | None = None,
+        card: bool = True,
     ) -> None:
         self._compression = parse_compression(compression)
         if storage_options:
@@ -117,6 +121,7 @@ class Writer:
         self._overwrite = overwrite
         self._append = append
         self._version = version
+        self._card = card
         self._layout = layout
         self._description = Description(collection, layout=layout)
         self._properties = Properties()
@@ -218,7 +223,9 @@ class Writer:
                 session.leave()
             else:
                 if not session.is_committed:
-                    collection = commit(session, self._declared, self._description, splits=list(self._counts))
+                    collection = commit(
+                        session, self._declared, self._description, splits=list(self._counts), card=self._card
+                    )
                 session.finish()
         except BaseException:
             self._leave()

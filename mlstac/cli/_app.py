@@ -282,6 +282,50 @@ def download(
 
 
 @app.command()
+def stats(source: Source, *, as_json: AsJson = False) -> None:
+    """Print the statistics of bands and classes."""
+    from mlstac.cli._stats import show_stats
+
+    show_stats(source, as_json=as_json)
+
+
+@app.command()
+def card(
+    path: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, metavar="FOLDER", help="A dataset's folder on this machine.")
+    ],
+    *,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a README.md that mlstac did not make, or that was edited.")
+    ] = False,
+    pictures: Annotated[bool, typer.Option(help="Draw samples and footprints.")] = True,
+    source: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the dataset is published, for the lines that load it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the dataset card again, with its pictures and Croissant file."""
+    from mlstac.cli._card import write_card
+
+    write_card(path, overwrite=overwrite, pictures=pictures, source=source, as_json=as_json)
+
+
+@app.command("export-tdml")
+def export_tdml(
+    source: Source,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="Document to write.")] = Path(
+        "tdml.json"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Describe a dataset in TrainingDML-AI JSON."""
+    from mlstac.cli._card import write_tdml
+
+    write_tdml(source, out, as_json=as_json)
+
+
+@app.command()
 def demo(
     *,
     out: Annotated[

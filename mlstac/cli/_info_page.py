@@ -22,11 +22,18 @@ def draw_page(collection: Collection) -> RenderableType:
         parts.append(Text(_shorten(collection.description)))
     parts += ["", _facts(collection), "", _tensors(collection)]
     for name, tensor in collection.tensors.items():
-        if tensor.bands and any(band.name for band in tensor.bands):
-            parts += ["", _bands(name, tensor)]
-        if tensor.classes:
-            parts += ["", _classes(name, tensor)]
+        parts += [part for table in draw_measures(name, tensor) for part in ("", table)]
     return Padding(Group("", *parts), (0, 2))
+
+
+def draw_measures(name: str, tensor: Tensor) -> Iterator[RenderableType]:
+    """Draw what was measured of a tensor: by band, of all its values, or by class."""
+    if tensor.bands and any(band.name or band.statistics for band in tensor.bands):
+        yield _bands(name, tensor)
+    if tensor.statistics is not None:
+        yield _whole(name, tensor)
+    if tensor.classes:
+        yield _classes(name, tensor)
 
 
 def _heading(collection: Collection) -> Text:
@@ -143,6 +150,15 @@ def _bands(name: str, tensor: Tensor) -> Group:
     return Group(title, _table(columns, rows))
 
 
+def _whole(name: str, tensor: Tensor) -> Group:
+    measures = ["minimum", "maximum", "mean", "stddev", "valid_percent"]
+    columns = [*((f">{word}", "") for word in measures[:4]), (">valid %", ""), (">values", "")]
+    count = getattr(tensor.statistics, "count", None)
+    row = [say_number(getattr(tensor.statistics, measure, None)) for measure in measures]
+    row.append("" if count is None else f"{count:,}")
+    return Group(Text(f"{name}: over the train split", style="heading"), _table(columns, [row]))
+
+
 def _classes(name: str, tensor: Tensor) -> Group:
     shown = tensor.classes[:_MOST_CLASSES]
     rows: list[list[Text | str]] = [
@@ -150,16 +166,20 @@ def _classes(name: str, tensor: Tensor) -> Group:
             str(item.value),
             Text("██", style=f"#{item.color_hint}") if item.color_hint else "",
             item.label,
+            "" if item.count is None else f"{item.count:,}",
             "" if item.percentage is None else f"{item.percentage:.1f} %",
             item.description or "",
         ]
         for item in shown
     ]
     if len(shown) < len(tensor.classes):
-        rows.append(["", "", f"and {len(tensor.classes) - len(shown)} more", "", ""])
+        rows.append(["", "", f"and {len(tensor.classes) - len(shown)} more", "", "", ""])
     count = len(tensor.classes)
     title = Text(f"{name}: {count:,} class{'' if count == 1 else 'es'}", style="heading")
-    return Group(title, _table([(">value", "quiet"), ("", ""), ("class", "name"), (">share", ""), ("", "")], rows))
+    return Group(
+        title,
+        _table([(">value", "quiet"), ("", ""), ("class", "name"), (">values", ""), (">share", ""), ("", "")], rows),
+    )
 
 
 def load_line(collection: Collection, source: str) -> str:

@@ -13,14 +13,16 @@ from mlstac.collection._extent import Extent
 from mlstac.collection._json import read_json_object
 from mlstac.collection._kind import is_original
 from mlstac.collection._links import Asset, Link
-from mlstac.collection._names import ML_AOI_SPLITS, SPLIT_ALIASES, check_name, check_split_name
+from mlstac.collection._names import SPLIT_ALIASES, check_name, check_split_name
 from mlstac.collection._needs import find_task_problems
 from mlstac.collection._people import Address, Contact, Email, Phone, Provider
 from mlstac.collection._picture import describe_tensor
 from mlstac.collection._sensors import SENSORS
+from mlstac.collection._split_words import ML_AOI_SPLITS, SPLIT_WORDS, SplitWords, split_of_word, split_words
 from mlstac.collection._statistics import Statistics
 from mlstac.collection._tasks import TASKS, check_task
 from mlstac.collection._tensor import Tensor
+from mlstac.collection._words import say_box, say_bytes, say_count, say_dtype, say_interval, say_number, say_shape
 
 __all__ = [
     "COMMON_NAMES",
@@ -30,6 +32,7 @@ __all__ = [
     "SCHEMA_URI",
     "SENSORS",
     "SPLIT_ALIASES",
+    "SPLIT_WORDS",
     "STAC_VERSION",
     "TASKS",
     "Address",
@@ -45,6 +48,7 @@ __all__ = [
     "Phone",
     "Provider",
     "Split",
+    "SplitWords",
     "Statistics",
     "Tensor",
     "check_dtype",
@@ -55,6 +59,15 @@ __all__ = [
     "find_task_problems",
     "is_original",
     "read_json_object",
+    "say_box",
+    "say_bytes",
+    "say_count",
+    "say_dtype",
+    "say_interval",
+    "say_number",
+    "say_shape",
+    "split_of_word",
+    "split_words",
     "stac_word",
     "used_extensions",
 ]

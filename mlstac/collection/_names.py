@@ -17,9 +17,6 @@ RESERVED_SPLITS = frozenset(
 )
 SPLIT_ALIASES = {"val": "validation"}
 
-ML_AOI_SPLITS = {"train": "train", "validation": "validate", "test": "test"}
-"""Words of STAC's ml-aoi extension (``ml-aoi:split``) for the splits that it knows; others have none."""
-
 # tensors that a shard adds to those of the samples
 _SHARD_SUFFIXES = {
     ".splits": "the offsets of rows",

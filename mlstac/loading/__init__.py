@@ -8,6 +8,7 @@ from mlstac.loading._open import open_part
 from mlstac.loading._original import OriginalSamples, original_samples
 from mlstac.loading._ranged import RangedFile, column_ranges
 from mlstac.loading._source import find_document
+from mlstac.loading._tdml import export_tdml
 
 __all__ = [
     "Dataset",
@@ -16,6 +17,7 @@ __all__ = [
     "RangedFile",
     "column_ranges",
     "download_dataset",
+    "export_tdml",
     "find_document",
     "load",
     "mix",

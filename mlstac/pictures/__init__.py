@@ -5,7 +5,7 @@ Takes numpy arrays and the collection's descriptions, gives matplotlib figures. 
 """
 
 from mlstac.pictures._colour import Stretch, measure_stretch, true_colour
-from mlstac.pictures._figure import Picture, save
+from mlstac.pictures._figure import Picture, save, to_png
 from mlstac.pictures._footprints import draw_footprints
 from mlstac.pictures._preview import draw_preview
 from mlstac.pictures._samples import draw_samples
@@ -18,5 +18,6 @@ __all__ = [
     "draw_samples",
     "measure_stretch",
     "save",
+    "to_png",
     "true_colour",
 ]

@@ -46,9 +46,7 @@ class Picture(Figure):
     """A matplotlib figure that a notebook shows by itself, whether or not it runs ``%matplotlib inline``."""
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=DPI)
-        return buffer.getvalue()
+        return to_png(self)
 
 
 def new_picture(width: float, height: float) -> Picture:
@@ -133,6 +131,13 @@ def line_height(size: float) -> float:
     return size * 1.35 / 72
 
 
+def to_png(figure: Figure, *, dpi: int = DPI) -> bytes:
+    """Give a figure as the bytes of a PNG file with nothing in it but the picture: the same for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def save(figure: Figure, path: str | Path, *, dpi: int = DPI) -> Path:
     """Save a figure as the file's ending says (``.png``, ``.pdf``, ``.svg`` …), making its folder.
 
@@ -167,6 +172,7 @@ __all__ = [
     "new_picture",
     "save",
     "text_width",
+    "to_png",
     "wrap_text",
     "write_text",
 ]

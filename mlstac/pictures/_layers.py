@@ -146,7 +146,9 @@ def _profile_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
     finite = [numbers[np.isfinite(numbers)] for numbers in (array.astype(np.float64) for array in arrays)]
     pooled = np.concatenate([numbers.ravel() for numbers in finite])
     low, high = (float(pooled.min()), float(pooled.max())) if pooled.size else (0.0, 1.0)
-    pad = 0.06 * (high - low) or 0.5
+    # Drawn on a scale of 0 to 1, which no tick shows: axes of matplotlib neither span float64 nor tell last digits
+    # apart. In quarters, for the distance between the ends of float64 is no float64.
+    span = high / 4 - low / 4
     count = 1 if arrays[0].ndim == 1 else arrays[0].shape[1]
     names = [band.name or "" for band in view.tensor.bands] if len(view.tensor.bands) == count else []
     colours = class_colours(range(max(count, 3)))
@@ -154,8 +156,9 @@ def _profile_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
     def paint(axes: Axes, value: Any, _frame: int) -> None:
         lines = as_numbers(value).reshape(len(value), -1).T
         for place, line in enumerate(lines):
-            axes.plot(line, color=colours[place % len(colours)], linewidth=1.0)
-        axes.set_ylim(low - pad, high + pad)
+            heights = (line / 4 - low / 4) / span if span else np.where(np.isfinite(line), 0.5, np.nan)
+            axes.plot(heights, color=colours[place % len(colours)], linewidth=1.0)
+        axes.set_ylim(-0.06, 1.06)
         axes.set_facecolor("white")
 
     keys = (

@@ -125,9 +125,10 @@ def _paint_sample(figure: Figure, page: Page, number: int, *, left: float, top: 
         axes = add_axes(figure, _fit(box, panel, value))
         _dress(axes)
         axes.set_gid(f"{number}/{panel.view.name}/{panel.frame}")
-        if value is None:
+        if value is None or np.size(value) == 0:
+            words = "absent" if value is None else "empty"
             axes.text(
-                0.5, 0.5, "absent", ha="center", va="center", transform=axes.transAxes, fontsize=SMALL_PT, color=FAINT
+                0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, fontsize=SMALL_PT, color=FAINT
             )
             continue
         if panel.view.kind != "profile" and panel.frame >= len(to_frames(as_numbers(value), panel.view.tensor)):
@@ -143,7 +144,7 @@ def _paint_sample(figure: Figure, page: Page, number: int, *, left: float, top: 
 
 def _fit(box: Box, panel: Panel, value: Any) -> Box:
     """The largest box of the picture's own proportions, at the top and in the middle of the panel."""
-    if panel.view.kind == "profile" or value is None:
+    if panel.view.kind == "profile" or value is None or np.size(value) == 0:
         return box
     *_, height, width = to_frames(as_numbers(value), panel.view.tensor).shape
     inches = min(box.width / max(1, width), box.height / max(1, height))

@@ -16,8 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyproj
+import yaml
 
 import mlstac.authoring
+import mlstac.cards
 from mlstac.collection import Collection, Tensor
 from mlstac.frameworks import get_adapter
 from mlstac.sample import Sample, catalog_table, rows_table
@@ -25,7 +28,11 @@ from mlstac.sample import Sample, catalog_table, rows_table
 EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}
 
 # Loaded on first use: here, before the forks, so that not every child has to.
-_ = (rows_table, catalog_table, get_adapter("numpy"))
+_ = (rows_table, catalog_table, get_adapter("numpy"), mlstac.cards, yaml, pyproj)
+
+# The card goes without pictures: each of the hundreds of files that matplotlib reads would be a dealing. Pictures that
+# were broken off have a test of their own.
+sys.modules["matplotlib"] = None
 
 
 def samples(*, offset):

@@ -13,7 +13,7 @@ from tests.house.imports import imports_of, read_imports, room_of_import, room_o
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mlstac"
 
-_BELOW_THE_FACE = {"errors", "collection", "sample", "storage", "frameworks", "pictures"} | {
+_BELOW_THE_FACE = {"errors", "collection", "sample", "storage", "frameworks", "pictures", "cards"} | {
     *("search", "loading", "authoring", "validation", "conversion")
 }
 MAY_IMPORT = {
@@ -22,10 +22,11 @@ MAY_IMPORT = {
     "sample": {"errors", "collection"},
     "frameworks": {"errors", "collection"},
     "pictures": {"errors", "collection"},
+    "cards": {"errors", "collection"},
     "storage": {"errors", "collection", "sample"},
     "search": {"errors", "sample"},
-    "loading": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "search"},
-    "authoring": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "search"},
+    "loading": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "cards", "search"},
+    "authoring": {"errors", "collection", "sample", "storage", "frameworks", "pictures", "cards", "search"},
     "validation": {"errors", "collection", "sample", "storage", "loading"},
     "conversion": {"errors", "collection", "sample", "storage", "loading", "authoring"},
     "mlstac": _BELOW_THE_FACE,
@@ -79,6 +80,7 @@ def test_imports_go_one_way():
         ("mlstac/loading/_load.py", "from ..sample import read_header"),
         ("mlstac/authoring/_write.py", "importlib.import_module('mlstac.loading')"),
         ("mlstac/__init__.py", "from mlstac.cli import main"),
+        ("mlstac/cards/_card.py", "from mlstac.loading import load"),
         ("mlstac/errors.py", "from mlstac.collection import Collection"),
     ],
 )

@@ -244,3 +244,23 @@ def test_a_class_called_no_data_is_grey_unless_its_author_has_a_colour_for_it():
     assert EMPTY not in (colours[1], colours[2])
     own = Tensor(classes=[{"value": 0, "name": "no_data", "color_hint": "FF0000"}, {"value": 1, "name": "forest"}])
     assert class_scheme(own, set())[1][0] == "#FF0000"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.0, 1.7e308, -1.7e308], [1e300, 1e300 * (1 + 1e-15)], [5.0, 5.0], [np.nan, np.nan], []],
+    ids=["ends", "last digits", "constant", "nan", "empty"],
+)
+def test_a_line_of_any_numbers_can_be_drawn(values):
+    picture = draw_samples([{"x": np.array(values)}], {"x": Tensor()})
+    picture.canvas.draw()
+    [axes] = picture.axes
+    heights = [height for line in axes.lines for height in line.get_ydata() if np.isfinite(height)]
+    assert len(heights) == np.isfinite(np.array(values)).sum()
+    assert all(0 <= height <= 1 for height in heights)
+
+
+def test_what_has_no_pixels_is_called_empty():
+    picture = draw_samples([{"points": np.zeros((n, 2), np.float32)} for n in range(3)], {"points": Tensor()})
+    picture.canvas.draw()
+    assert [[text.get_text() for text in axes.texts] for axes in picture.axes] == [["empty"], [], []]

@@ -90,7 +90,17 @@ def author_scene(folder: Path, scene: Scene | None = None) -> Counter[str]:
     return counts
 
 
-_OWN = {".mlstac", "collection.json", "train", "validation", "test"}
+_OWN = {
+    ".mlstac",
+    "README.md",
+    "collection.json",
+    "croissant.json",
+    "footprints.png",
+    "samples.png",
+    "test",
+    "train",
+    "validation",
+}
 """What an authoring leaves in its folder, whole or broken off."""
 
 
