@@ -40,6 +40,6 @@ def check_sizes(metadata: pq.FileMetaData, *, name: str) -> None:
             if column.total_uncompressed_size > most:
                 raise CatalogError(
                     f"{name}, row {first}: the column {path[:100]} takes {column.total_uncompressed_size:,} bytes in "
-                    f"{rows:,} rows; at most {most:,} are read: write the catalog again"
+                    f"{rows:,} rows, more than the {most:,} that are read; write the catalog again"
                 )
         first += rows

@@ -161,6 +161,6 @@ def open_part(
 
 def _too_large(url: str, size: int) -> CatalogError:
     return CatalogError(
-        f"catalog {redact(url)} has {size:,} bytes; at most {MAX_PART_BYTES:,} are read: divide it into parts of "
-        "1,000,000 rows or fewer"
+        f"catalog {redact(url)} has {size:,} bytes, more than the {MAX_PART_BYTES:,} that are read; divide it into "
+        "parts of 1,000,000 rows or fewer"
     )

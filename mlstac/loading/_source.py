@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from mlstac.collection import Collection, is_original, read_json_object
-from mlstac.errors import CollectionError, InvalidArgumentError, MissingFileError, StorageError
+from mlstac.errors import CollectionError, FormatError, InvalidArgumentError, MissingFileError, StorageError
 from mlstac.loading.original import NAME as OLD_NAME
 from mlstac.loading.original import ContainerSplit, Document, FileSplit, describe_collection, read_document
 from mlstac.storage import Fetcher, HubPlace, is_remote, local_path, parent, parse_hub, read_bytes, redact
@@ -148,6 +148,8 @@ def _read(url: str, *, named: bool, fetcher: Fetcher) -> tuple[bytes, str]:
     """Read a collection.json, and where a remote folder has none, a main.json of the original ML-STAC."""
     try:
         return read_bytes(url, fetcher=fetcher, limit_bytes=_LIMIT_BYTES), url
+    except FormatError as error:
+        raise CollectionError(str(error)) from None
     except MissingFileError as error:
         if named or not is_remote(url):
             raise

@@ -212,7 +212,8 @@ def _leaf(error: Any) -> Any:
         for under in error.context:
             branches.setdefault(under.schema_path[0], []).append(under)
         meant = [found for found in branches.values() if not any(map(_is_of_type, found))]
-        error = max(min(meant or branches.values(), key=len), key=lambda under: len(under.absolute_path))
+        closest: list[Any] = min(meant or list(branches.values()), key=lambda found: len(found))
+        error = max(closest, key=lambda under: len(under.absolute_path))
     return error
 
 

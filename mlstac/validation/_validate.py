@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from mlstac.errors import AccessError, MlstacError
+from mlstac.errors import AccessError, CollectionError, MlstacError
 from mlstac.loading import find_document
 from mlstac.storage import Fetcher, StorageOptions, is_http, is_remote, join, parent, redact
 from mlstac.validation._deep import check_file
@@ -75,7 +75,11 @@ def validate(
     looked_at = {"rows": 0, "parts": 0, "shards": 0, "bytes": 0}
     judge = Schemas(schemas, allow_hosts=allow_hosts)
     with Fetcher(storage_options=storage_options) as fetcher:
-        url, found = find_document(source, fetcher=fetcher, revision=revision)
+        try:
+            url, found = find_document(source, fetcher=fetcher, revision=revision)
+        except CollectionError as error:
+            findings.error(_FILE, str(error), "give the folder of a dataset, or mend its collection.json")
+            return Report(redact(str(source)[:200]), deep, findings.done(), looked_at)
         if is_remote(url):
             fetcher.bind(url)
         document = parse_document(found, file=_FILE, findings=findings) if isinstance(found, bytes) else found
