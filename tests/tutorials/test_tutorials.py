@@ -8,6 +8,7 @@ from matplotlib.image import imread
 TUTORIALS = {
     "01_load_and_look.py": "tutorial-01.png",
     "02_your_own_images.py": "tutorial-02.png",
+    "04_search.py": "tutorial-04.png",
     "05_convert.py": "tutorial-05.png",
 }
 APART = "03_stream_and_resume.py"
