@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -72,6 +73,33 @@ def test_it_streams_from_another_folder_of_the_same_host(version, gz, tmp_path, 
     assert server.requests == before + 1  # one sample, one file
     batch = np.concatenate([batch["input"] for batch in ds.batches(16)])
     np.testing.assert_array_equal(batch, [chip(number)["input"] for number in range(70)])
+
+
+def test_an_epoch_reads_each_file_once(tmp_path, server):
+    """Though a label of eight bytes would elsewhere be read ahead for many samples."""
+    (tmp_path / "data").mkdir()
+    samples = [({"input": chip(number)["input"], "target": np.array(number)}, UNPLACED) for number in range(70)]
+    write_split(tmp_path / "data" / "train", samples)
+    said = main_json("0.0.23", {"train": f"{server.url}data/train"}, {"train": 70}) | {"ml:dimensions": None}
+    (tmp_path / "data" / "main.json").write_text(json.dumps(said))
+    ds = mlstac.load(f"{server.url}data", framework="numpy")
+    before = server.requests
+    labels = np.concatenate([batch["target"] for batch in ds.batches(4, shuffle=True)])
+    assert sorted(labels.tolist()) == list(range(70))
+    assert server.requests == before + 70
+
+
+def test_a_file_unpacks_no_further_than_its_header_says(tmp_path):
+    root = write_dataset(tmp_path / "data")
+    ds = mlstac.load(root)
+    path = root / "train" / f"{base61(3)}.safetensors.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + bytes(200_000_000), 1))
+    tracemalloc.start()
+    with pytest.raises(ShardError, match="unpacks to more than"):
+        ds[3]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_a_load_looks_at_few_samples(tmp_path, server):
@@ -174,11 +202,30 @@ def test_place_and_time_are_those_of_the_headers(tmp_path):
     assert shapely.from_wkb(frame["geometry"][3]).distance(shapely.Point(corner)) < 1e-9
 
 
+def test_what_the_headers_say_is_filtered_and_listed_over_http(tmp_path, server):
+    """Rows are made of the beginnings of files, and of no more: with large samples that is little."""
+    (tmp_path / "data").mkdir()
+    large = [(chip(number, side=256), words(number)) for number in range(9)]
+    write_split(tmp_path / "data" / "train", large)
+    said = main_json("0.0.23", {"train": f"{server.url}data/train"}, {"train": 9}) | {"ml:dimensions": None}
+    (tmp_path / "data" / "main.json").write_text(json.dumps(said))
+    ds = mlstac.load(f"{server.url}data", framework="numpy")
+    before = server.bytes_sent
+    found = ds.filter(datetime="2020-06-03/2020-06-05")
+    assert server.bytes_sent - before < 9 * 20_000
+    assert found.metadata.to_pandas()["id"].tolist() == ["train-0000003", "train-0000004", "train-0000005"]
+    np.testing.assert_equal(pickle.loads(pickle.dumps(found))[1], chip(3, side=256))
+    item = next(iter(ds.items()))
+    assert item.assets["input"].href == f"{server.url}data/train/0000001.safetensors.gz"
+    assert item.properties["proj:code"] == "EPSG:32720"
+
+
 def test_no_place_or_time_is_made_up(tmp_path):
     said = {"cloud": "3"} | UNPLACED
     guessed = {key: value for key, value in UNPLACED.items() if key not in ("isSTAC", "isText")}  # as of 0.0.15
-    write_split(tmp_path / "train", [(chip(0), said), (chip(1), guessed | {"cloud": "4"})])
-    (tmp_path / "main.json").write_text(json.dumps(main_json("0.0.23", {"train": "./train"}, {"train": 2})))
+    half = words(2) | {"isSTAC": "0", "crs": "EPSG:4326", "cloud": "5"}  # of which the writer made the CRS up
+    write_split(tmp_path / "train", [(chip(0), said), (chip(1), guessed | {"cloud": "4"}), (chip(2), half)])
+    (tmp_path / "main.json").write_text(json.dumps(main_json("0.0.23", {"train": "./train"}, {"train": 3})))
     ds = mlstac.load(tmp_path)
     assert ds.metadata.columns == ["id", "cloud"]
     assert ds.metadata[0] == {"id": "train-0000001", "cloud": "3"}
