@@ -150,7 +150,7 @@ def _read_value(folder: Path, asset: Mapping[str, Any] | None, tensor: Tensor) -
         shard.seek(asset["ml:offset"])
         data = shard.read(asset["ml:length"])
     shape = [int(length or 0) for length in asset.get("ml:shape") or tensor.shape or ()]
-    if path.suffix == _ZSTD:
+    if path.suffix == _ZSTD and data:  # what has no bytes has no frame
         whole = _unpack(data)
         if whole is None:
             return None
