@@ -135,6 +135,7 @@ def write_parts(
             )
         collection = splitting.say(collection)
     options: dict[str, Any] = {"shard_size": shard_size, "layout": layout, "compression": compression}
+    Target(path)  # a folder, for every worker is to see it
     whole = Writer(path, collection, overwrite=overwrite, storage_options=storage_options, **options)
     counts = {split: len(some) for split, some in by_split.items()}
     settings = {**whole.settings(), "parts": counts, "split_by": None if splitting is None else splitting.to_json()}

@@ -150,6 +150,17 @@ def publish(
         return _publish_to_store(root, inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
 
 
+def has_dataset(url: str, *, storage_options: Mapping[str, Any] | None = None) -> bool:
+    """Tell whether there is a collection where a dataset is to be published; arguments and errors as of `publish`."""
+    hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
+    if hub is not None:
+        from mlstac.authoring._publish_hub import has_dataset_on_hub
+
+        return has_dataset_on_hub(hub, storage_options or {})
+    with _open_store(url, storage_options) as store:
+        return store.size(COLLECTION) is not None
+
+
 def _local_root(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if is_remote(text):

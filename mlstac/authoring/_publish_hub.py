@@ -73,6 +73,16 @@ def publish_to_hub(
     return Publication(url, files, commit=head)
 
 
+def has_dataset_on_hub(place: HubPlace, options: Mapping[str, Any]) -> bool:
+    """Tell whether a branch has a collection."""
+    client = _import_client(options)
+    api = client.HfApi(endpoint=place.endpoint, token=options.get("token"))
+    seat = _Seat(client, api, place, _branch_of(place, None))
+    head = seat.head()
+    path = f"{place.path}/{COLLECTION}".lstrip("/")
+    return head is not None and path in seat.describe([path], head)
+
+
 class _Seat:
     """A branch of a repository, and what is asked of it. Every error of the client comes out as one of ours."""
 

@@ -28,10 +28,18 @@ class Session:
         What decides the bytes of the shards; a run is gone on with only under the same settings.
     append : bool
         Add to the dataset that is there.
+    reopen : bool
+        The folder is the writer's own: a collection in it was not delivered, and its run goes on.
     """
 
     def __init__(
-        self, target: Target, *, settings: Mapping[str, Any], overwrite: bool = False, append: bool = False
+        self,
+        target: Target,
+        *,
+        settings: Mapping[str, Any],
+        overwrite: bool = False,
+        append: bool = False,
+        reopen: bool = False,
     ) -> None:
         self.target = target
         self.base: list[Run] = []
@@ -48,6 +56,8 @@ class Session:
             self._remove_folders()
             raise
         try:
+            if reopen:
+                target.remove(COLLECTION)
             if append:
                 self.run = self._open_append(dict(settings))
             else:

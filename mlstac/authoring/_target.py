@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from numpy.typing import NDArray
 
 from mlstac.errors import AccessError, ChangedError, ExistsError, InvalidArgumentError, MissingFileError, StorageError
-from mlstac.storage import is_remote, local_path
+from mlstac.storage import is_remote, local_path, redact
 
 TEMPORARY: Final = ".mlstac-tmp"
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -57,8 +57,8 @@ class Target:
         if is_remote(text):
             scheme = text.split("://", 1)[0]
             raise InvalidArgumentError(
-                f"cannot write to {text!r}: authoring writes to a local folder; write there, then copy the folder to"
-                f" {scheme}://"
+                f"cannot write to {redact(text)}: this is done in a local folder, which all workers see; do it there,"
+                f" then bring it to {scheme}:// with mlstac.publish"
             )
         self.root = Path(local_path(text))
 

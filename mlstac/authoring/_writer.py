@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from mlstac.authoring._base import read_collection, restore_description
 from mlstac.authoring._commit import commit
+from mlstac.authoring._delivery import Delivery
 from mlstac.authoring._description import Description
 from mlstac.authoring._identity import Ids
 from mlstac.authoring._journal import ShardRecord
@@ -25,7 +26,7 @@ from mlstac.authoring._version import next_version
 from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
 from mlstac.sample import Row, check_grid, parse_compression, sample_row
-from mlstac.storage import parse_size
+from mlstac.storage import is_remote, parse_size
 
 MAX_ROWS = 100_000
 """Samples in memory at most, over all open shards: the row of a small sample takes more memory (2 to 3 KB) than its
@@ -42,7 +43,8 @@ class Writer:
     Parameters
     ----------
     path : str or path-like
-        Folder of the dataset; made if it is not there.
+        Folder of the dataset; made if it is not there. Or a URL as `publish` takes it: shards are made in a working
+        folder under the user's cache (``XDG_CACHE_HOME``), which has room for all of them, and published at the end.
     collection : Collection or mapping
         What the dataset is said to be. Tensors that it describes are checked; without any, the first sample describes
         them. Left out with ``append=True``: the dataset has said it.
@@ -59,7 +61,7 @@ class Writer:
         Replace the dataset that is there. Its files stay until readers of the old collection are gone; no file of
         another kind is touched.
     storage_options : mapping, optional
-        Must be empty for a local path.
+        For a remote path, as `publish` takes them; must be empty for a local one.
     append : bool, default False
         Add to the dataset that is there, as `mlstac.append` does.
     version : str, optional
@@ -102,7 +104,12 @@ class Writer:
         card: bool = True,
     ) -> None:
         self._compression = parse_compression(compression)
-        if storage_options:
+        self._delivery: Delivery | None = None
+        if is_remote(path) and not append:
+            self._delivery = Delivery(os.fspath(path), overwrite=overwrite, storage_options=storage_options)
+            path = self._delivery.folder
+            overwrite = False  # of what is at the URL, not of what an earlier run has left in the working folder
+        elif storage_options:
             raise InvalidArgumentError(
                 "storage_options are for remote paths; this path is a local folder: leave them out"
             )
@@ -127,6 +134,7 @@ class Writer:
         self._properties = Properties()
         self._ids = Ids()
         self._progress = Progress(shown=progress)
+        self._shown = progress
         self._open: dict[str, OpenShard] = {}
         self._counts: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
@@ -166,7 +174,15 @@ class Writer:
     def __enter__(self) -> Self:
         if self._session is not None or self.collection is not None:
             raise StateError("this writer has been used; make a new one")
-        self._session = Session(self._target, settings=self.settings(), overwrite=self._overwrite, append=self._append)
+        if self._delivery is not None:
+            self._delivery.check()
+        self._session = Session(
+            self._target,
+            settings=self.settings(),
+            overwrite=self._overwrite,
+            append=self._append,
+            reopen=self._delivery is not None,
+        )
         try:
             if self._append:
                 self._take_up(self._session)
@@ -226,6 +242,8 @@ class Writer:
                     collection = commit(
                         session, self._declared, self._description, splits=list(self._counts), card=self._card
                     )
+                if self._delivery is not None:
+                    self._delivery.send(progress=self._shown)
                 session.finish()
         except BaseException:
             self._leave()
@@ -233,6 +251,8 @@ class Writer:
         self._session = None
         pipeline.close()
         self._progress.close()
+        if self._delivery is not None:
+            self._delivery.clear()
         self.collection = collection
         return collection
 

@@ -195,7 +195,7 @@ class Store:
         """Free the connections, as far as the filesystem allows."""
         from fsspec.asyn import sync
 
-        for name in ("service_client", "_session"):
+        for name in ("_s3", "_session", "service_client"):  # of s3fs, gcsfs and adlfs
             client = getattr(self._fs, name, None)
             if client is not None and hasattr(client, "close") and getattr(self._fs, "loop", None) is not None:
                 sync(self._fs.loop, _close, client)

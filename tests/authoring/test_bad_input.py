@@ -129,8 +129,8 @@ def test_a_task_whose_label_is_missing_is_refused_with_the_first_sample(tmp_path
 
 
 def test_a_remote_url_is_refused_with_the_way_out(tmp_path):
-    with pytest.raises(InvalidArgumentError, match="local folder"):
-        authoring.write([{"x": 1}], "s3://bucket/x")
+    with pytest.raises(InvalidArgumentError, match="web servers take no uploads"):
+        authoring.write([{"x": 1}], "https://example.org/x")
 
 
 def test_leaving_by_an_exception_keeps_whole_shards_and_shows_nothing(tmp_path):

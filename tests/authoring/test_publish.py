@@ -50,6 +50,7 @@ class Host:
         self.gate = gate
         self.url = url
         self.options = options
+        self._stores = []
 
     def publish(self, folder, url=None, **settings):
         return mlstac.publish(folder, url or self.url, storage_options=self.options, **settings)
@@ -58,7 +59,12 @@ class Host:
         return mlstac.load(self.url, framework="numpy", storage_options=self.options, **settings)
 
     def store(self):
-        return Store(self.url, storage_options=self.options, wait=lambda seconds: None)
+        self._stores.append(Store(self.url, storage_options=self.options, wait=lambda seconds: None))
+        return self._stores[-1]
+
+    def close(self):
+        for store in self._stores:
+            store.close()
 
     def uploads(self):
         """Names of the files that were put, each once, in order of their first upload."""
@@ -72,18 +78,20 @@ class Host:
 
 
 @pytest.fixture(params=["s3", "azure", "gcs"])
-def host(request, gate, monkeypatch):
+def host(request, gate):
     folder = f"data/{uuid.uuid4().hex[:8]}"
     if request.param == "s3":
         options = request.getfixturevalue("moto_s3")
         before = gate(options["endpoint_url"])
-        yield Host(before, f"s3://bucket/{folder}", options | {"endpoint_url": before.url})
+        host = Host(before, f"s3://bucket/{folder}", options | {"endpoint_url": before.url})
     elif request.param == "azure":
         before = gate(request.getfixturevalue("azurite"))
-        yield Host(before, f"az://container/{folder}", {"connection_string": azure_connection(before.url)})
+        host = Host(before, f"az://container/{folder}", {"connection_string": azure_connection(before.url)})
     else:
         before = gate(request.getfixturevalue("gcs"))
-        yield Host(before, f"gs://bucket/{folder}", {"token": "anon", "endpoint_url": before.url, "project": "p"})
+        host = Host(before, f"gs://bucket/{folder}", {"token": "anon", "endpoint_url": before.url, "project": "p"})
+    yield host
+    host.close()
 
 
 @pytest.fixture
@@ -314,9 +322,11 @@ def test_a_picture_that_the_collection_names_goes_along(chips):
 def test_a_store_waits_longer_each_time_and_then_gives_up(moto_s3, gate):
     before = gate(moto_s3["endpoint_url"])
     waits = []
-    store = Store("s3://bucket/x", storage_options=moto_s3 | {"endpoint_url": before.url}, wait=waits.append)
     before.fail("PUT", "", 503)
-    with pytest.raises(UnavailableError, match="given up after 5 tries"):
+    with (
+        Store("s3://bucket/x", storage_options=moto_s3 | {"endpoint_url": before.url}, wait=waits.append) as store,
+        pytest.raises(UnavailableError, match="given up after 5 tries"),
+    ):
         store.put("a.txt", b"a")
     assert waits == [0.5, 1.0, 2.0, 4.0]
 
@@ -332,6 +342,7 @@ def test_an_upload_that_arrives_short_is_an_error(moto_s3, tmp_path, monkeypatch
         store.check({"a": 7})
     with pytest.raises(StorageError, match="and nothing is there"):
         store.check({"b": 7})
+    store.close()
 
 
 def test_a_copy_of_the_folder_publishes_alike(chips, tmp_path):

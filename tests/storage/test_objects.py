@@ -5,7 +5,7 @@ import multiprocessing
 import pytest
 
 from mlstac.errors import AccessError, FormatError, MissingFileError, ShardError, StorageError, UnavailableError
-from mlstac.storage import Cache, Download, Fetcher, Read, Retry, download, file_size, read_bytes
+from mlstac.storage import Cache, Download, Fetcher, Read, Retry, Store, download, file_size, read_bytes
 from tests.storage.conftest import assert_fetches, ranges
 
 SPANS = [(start, start + 7_000) for start in range(0, 900_000, 30_000)]
@@ -195,6 +195,19 @@ def test_public_data_needs_no_credentials(fault_server, content, clock, monkeypa
     with Fetcher(storage_options=options, clock=clock) as fetcher:
         assert_fetches(fetcher, "s3://bucket/a.bin", content, SPANS[:4])
     assert all("authorization" not in request.headers for request in server.requests)
+
+
+def test_public_data_of_google_needs_no_credentials(gate, gcs, content, clock, monkeypatch, tmp_path):
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))  # where gcsfs keeps tokens
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    before = gate(gcs)
+    with Store("gs://bucket/public", storage_options={"token": "anon", "endpoint_url": gcs, "project": "p"}) as store:
+        store.put("a.bin", content)
+    with Fetcher(storage_options={"endpoint_url": before.url, "project": "p"}, clock=clock) as fetcher:
+        assert_fetches(fetcher, "gs://bucket/public/a.bin", content, SPANS[:4])
+    assert before.passed
 
 
 def test_an_unknown_scheme_is_refused():
