@@ -53,7 +53,7 @@ def read_bytes(
         )
     try:
         with open(path, "rb") as file:
-            data = file.read(limit_bytes)
+            data = file.read(size)  # read(n) asks for n bytes of memory, however short the file
     except OSError as error:
         raise _named(error, path) from error
     if is_pointer(data):
