@@ -9,11 +9,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlstac.authoring._session import COLLECTION
+from mlstac.cards import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE
 from mlstac.collection import Collection
 from mlstac.errors import CatalogError, MissingFileError, ShardError
 from mlstac.storage import is_remote, join, read_bytes
 
-_CARD = "README.md"
+CARD_FILES = (SAMPLES_FILE, FOOTPRINTS_FILE, CROISSANT_FILE, README)
+"""What the dataset card consists of, as far as it is there."""
+
 _SHA256 = "1220"
 
 
@@ -69,7 +72,7 @@ def take_inventory(root: Path) -> Inventory:
         (parts if named else others)[file.name] = file
         if named:
             shards.update({found.name: found for found in _shards(root, file.name)})
-    beside = [f"{split}/catalog.json" for split in collection.splits] + [_CARD]
+    beside = [f"{split}/catalog.json" for split in collection.splits] + [*CARD_FILES]
     for name in beside:
         if (root / name).is_file():
             others[name] = _file(root, str(root / name), None, None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mlstac.authoring._inventory import DatasetFile, Inventory, take_inventory
+from mlstac.authoring._inventory import CARD_FILES, DatasetFile, Inventory, take_inventory
 from mlstac.authoring._progress import bytes_bar
 from mlstac.authoring._session import COLLECTION
 from mlstac.collection import Collection
@@ -18,7 +18,7 @@ from mlstac.storage import Store, Stored, is_http, is_remote, local_path, parse_
 
 _AT_ONCE = 4
 # a new state of these may take the place of the old one without harm to its readers
-_REPLACEABLE = ("collection.json", "catalog.json", "README.md")
+_REPLACEABLE = (COLLECTION, "catalog.json", *CARD_FILES)
 
 
 class PublishedFile(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from mlstac.cards import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE
 from mlstac.collection import Collection
 from mlstac.errors import ChangedError, CollectionError, ExistsError, InvalidArgumentError, MissingFileError
 from mlstac.loading._folders import default_folder
@@ -158,7 +159,13 @@ def download_dataset(
             data_dir=folder,
             fetcher=fetcher,
             allow_hosts=tuple(allow_hosts),
-            beside=["README.md", *(f"{name}/catalog.json" for name in splits)],
+            beside=[
+                README,
+                SAMPLES_FILE,
+                FOOTPRINTS_FILE,
+                CROISSANT_FILE,
+                *(f"{name}/catalog.json" for name in splits),
+            ],
             verbatim=True,
             progress=progress,
         )

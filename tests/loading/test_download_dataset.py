@@ -14,6 +14,8 @@ def whole(tiny, tmp_path):
     folder = tmp_path / "whole"
     shutil.copytree(tiny, folder)
     (folder / "README.md").write_text("# tiny\n")
+    (folder / "croissant.json").write_text("{}")
+    (folder / "samples.png").write_bytes(b"png")
     (folder / "train" / "catalog.json").write_text("{}\n")
     return folder
 
