@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mlstac import errors
 
 if TYPE_CHECKING:
-    from mlstac.authoring import Writer, append, card, gc, list_items, publish, write, write_parts
+    from mlstac.authoring import Writer, append, card, gc, list_items, publish, rebuild, write, write_parts
     from mlstac.collection import Collection, Tensor
     from mlstac.conversion import convert
     from mlstac.loading import Dataset, export_tdml, load, mix
@@ -47,6 +47,7 @@ __all__ = [
     "mix",
     "open",
     "publish",
+    "rebuild",
     "validate",
     "write",
     "write_parts",
@@ -72,6 +73,7 @@ _HOMES = {
     "open": "mlstac.loading.open_collection",
     "publish": "mlstac.authoring.publish",
     "validate": "mlstac.validation.validate",
+    "rebuild": "mlstac.authoring.rebuild",
     "write": "mlstac.authoring.write",
     "write_parts": "mlstac.authoring.write_parts",
 }

@@ -6,7 +6,21 @@ from mlstac.authoring._garbage import Garbage, gc
 from mlstac.authoring._list_items import list_items
 from mlstac.authoring._parts import write_parts
 from mlstac.authoring._publish import Publication, publish
+from mlstac.authoring._rebuild import Rebuilt, rebuild
 from mlstac.authoring._write import write
 from mlstac.authoring._writer import Writer
 
-__all__ = ["Garbage", "Publication", "Writer", "append", "card", "gc", "list_items", "publish", "write", "write_parts"]
+__all__ = [
+    "Garbage",
+    "Publication",
+    "Rebuilt",
+    "Writer",
+    "append",
+    "card",
+    "gc",
+    "list_items",
+    "publish",
+    "rebuild",
+    "write",
+    "write_parts",
+]

@@ -7,7 +7,7 @@ the catalog has of it; statistics are taken from the shards once more, in the bl
 import json
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -35,8 +35,12 @@ from mlstac.sample import ZSTD, codec_of, count_bytes, header_length, read_heade
 _NUMBER: Final = re.compile(r"(\d+)\.safetensors")
 
 
-def adopt(target: Target, collection: Collection, *, seen: str | None) -> Run:
-    """Make a journal of what a dataset's catalogs say.
+Shard = tuple[str, str, pa.Table]
+"""Split, name and rows of a shard."""
+
+
+def adopt(target: Target, collection: Collection, *, seen: str | None, shards: Iterable[Shard] | None = None) -> Run:
+    """Make a journal of what a dataset's catalogs say, or of rows that were had otherwise.
 
     Killed half-way it leaves no run, for its settings are written last.
 
@@ -57,7 +61,7 @@ def adopt(target: Target, collection: Collection, *, seen: str | None) -> Run:
             tensor.layout = None  # what it came to; each shard says its own
     progress = Progress()
     try:
-        for split, name, rows in _shards(target, collection):
+        for split, name, rows in _shards(target, collection) if shards is None else shards:
             record = _read_shard(target, split, name, rows, description)
             properties.note(property_kinds(rows))
             record.properties.update(properties.to_json())
@@ -71,13 +75,13 @@ def adopt(target: Target, collection: Collection, *, seen: str | None) -> Run:
         base=[],
         finished=True,
         commits=seen,
-        parts=named_parts(collection),
+        parts=named_parts(collection) if shards is None else None,  # else the parts to come will name them
         collection=collection.to_dict(),
     )
     return run
 
 
-def _shards(target: Target, collection: Collection) -> Iterator[tuple[str, str, pa.Table]]:
+def _shards(target: Target, collection: Collection) -> Iterator[Shard]:
     """Split, name and rows of each shard, in the order of the catalogs."""
     for split, part in collection.splits.items():
         n_rows = 0
@@ -138,7 +142,7 @@ def _read_shard(target: Target, split: str, name: str, rows: pa.Table, descripti
             f"{target.path(name)} has {target.size(name)} bytes, but its rows say {first['file:size']}; fetch it again"
         )
     with open(target.path(name), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        bytes_of, begins = _plain(data, name)
+        bytes_of, begins = plain_bytes(data, name)
         try:
             length = header_length(bytes_of[:8].data, file_size=len(bytes_of), name=name)
             header = read_header(bytes_of[: 8 + length].data, file_size=len(bytes_of), name=name)
@@ -167,7 +171,7 @@ def _read_shard(target: Target, split: str, name: str, rows: pa.Table, descripti
     )
 
 
-def _plain(data: mmap.mmap, name: str) -> tuple[NDArray[np.uint8], dict[int, int] | None]:
+def plain_bytes(data: mmap.mmap, name: str) -> tuple[NDArray[np.uint8], dict[int, int] | None]:
     """Bytes of the shard as they are before compression, and where the contents of each frame begin, if it is."""
     stored, codec = np.frombuffer(data, np.uint8), codec_of(name)
     if codec is None:

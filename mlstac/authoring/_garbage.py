@@ -30,7 +30,7 @@ from mlstac.sample import (
     read_header,
 )
 
-_SHARD: Final = re.compile(r"\d{5,6}\.safetensors(\.zst)?")
+SHARD: Final = re.compile(r"\d{5,6}\.safetensors(\.zst)?")
 _PART: Final = re.compile(r"catalog-\d{5,6}\.parquet")
 _INNER: Final = re.compile(r"\d{2,}")
 
@@ -122,12 +122,12 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
     known = {record.name for run in runs for record in run.records()}
     gone = [run for run in runs if run.number not in standing]
     found = list(_private_files(target, gone, runs))
-    for name in _files(target):
+    for name in split_files(target):
         if name in used:
             continue
         if _is_temporary(name) or name in known or (collection is not None and _is_ours(target, name, collection)):
             found.append(name)
-        elif _SHARD.fullmatch(_last(name)) or _PART.fullmatch(_last(name)):
+        elif SHARD.fullmatch(_last(name)) or _PART.fullmatch(_last(name)):
             kept.append(f"{name}, which does not bear mlstac's mark" if collection is not None else _orphan(name))
     files = {name: target.size(name) or 0 for name in sorted(set(found))}
     if not dry_run:
@@ -188,7 +188,7 @@ def _sort_runs(target: Target, runs: list[Run], collection: Collection | None) -
     if is_in_use(target, last, seen):
         return standing | {last.number, *last.settings.get("base", [])}, None
     if last.settings.get("appends"):
-        goes_on = collection is not None and last.settings["parts_before"] == named_parts(collection)
+        goes_on = len(last) > 0 and collection is not None and last.settings["parts_before"] == named_parts(collection)
     else:
         goes_on = last.settings["replaces"] == seen
     return standing, last if goes_on else None
@@ -208,7 +208,7 @@ def _private_files(target: Target, gone: Iterable[Run], runs: Iterable[Run]) -> 
         yield from (str(file.relative_to(target.root)) for file in root.rglob("*") if file.is_file())
 
 
-def _files(target: Target) -> Iterator[str]:
+def split_files(target: Target) -> Iterator[str]:
     """Files of the folder where mlstac writes: beside the collection, in the splits, and in their numbered folders."""
     for name in target.names(""):
         if not target.path(name).is_dir():
@@ -235,7 +235,7 @@ def _is_ours(target: Target, name: str, collection: Collection) -> bool:
     if "/" not in name or path.is_symlink():
         return False
     try:
-        if _SHARD.fullmatch(last):
+        if SHARD.fullmatch(last):
             header = _read_header(path, name)
             return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
         if _PART.fullmatch(last):

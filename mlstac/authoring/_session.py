@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Self
 
 from mlstac.authoring._adopt import adopt
 from mlstac.authoring._base import described, find_base, named_parts, read_collection
@@ -41,20 +41,13 @@ class Session:
         append: bool = False,
         reopen: bool = False,
     ) -> None:
-        self.target = target
         self.base: list[Run] = []
         """The runs whose shards the new collection will name before those of this run."""
         self.existing: Collection | None = None
         """The collection that is added to."""
         self.is_committed = False
         """Whether the run's collection stands already: it was killed after that, before it could say so."""
-        self._made = target.make_folder(PRIVATE)
-        self._lock = Lock(target.path(f"{PRIVATE}/lock"))
-        try:
-            self._lock.acquire()
-        except BaseException:
-            self._remove_folders()
-            raise
+        self._lock_up(target)
         try:
             if reopen:
                 target.remove(COLLECTION)
@@ -63,7 +56,52 @@ class Session:
             else:
                 self.run = self._open_run(dict(settings), overwrite=overwrite)
         except BaseException:
-            self._release()
+            self.release()
+            raise
+
+    @classmethod
+    def to_rebuild(cls, target: Target) -> Self:
+        """A session under its lock that has no run yet: `rebuild_of` opens it.
+
+        Raises
+        ------
+        ExistsError
+            If there is an unfinished run, or a writer at work.
+        """
+        session = cls.__new__(cls)
+        session.existing, session.is_committed = None, False
+        session._lock_up(target)
+        try:
+            for run in Journal(target).runs()[-1:]:
+                in_use = run.settings.get("finished") or is_in_use(target, run, session.digest())
+                if len(run) and not in_use:
+                    raise ExistsError(
+                        f"{target} holds an unfinished run; make the same call again to finish it, or remove it with"
+                        " mlstac.gc(path, unfinished=True), before the catalogs are made anew"
+                    )
+        except BaseException:
+            session.release()
+            raise
+        return session
+
+    def rebuild_of(self, base: Sequence[Run]) -> None:
+        """Open a run that writes catalogs and collection of the shards of others, and no shards."""
+        self.base = list(base)
+        numbers = [run.number for run in base]
+        for run in Journal(self.target).runs():
+            is_broken = run.settings.get("appends") and not run.settings.get("finished") and not len(run)
+            if is_broken and run.number not in numbers:  # a rebuild that was killed
+                run.discard(shards=False)
+        self.run = self._begin({}, self.digest(), appends=True, base=numbers, parts_before=None)
+
+    def _lock_up(self, target: Target) -> None:
+        self.target = target
+        self._made = target.make_folder(PRIVATE)
+        self._lock = Lock(target.path(f"{PRIVATE}/lock"))
+        try:
+            self._lock.acquire()
+        except BaseException:
+            self._remove_folders()
             raise
 
     def digest(self) -> str | None:
@@ -100,12 +138,12 @@ class Session:
         """Mark the run as finished, and forget the runs that it replaces."""
         _forget_all_but(Journal(self.target).runs(), self.run)
         self._forget_parts()
-        self._release()
+        self.release()
 
     def hand_over(self) -> None:
         """Mark the run of a part as whole, for the dataset that it is a part of."""
         self.run.save(whole=True)
-        self._release()
+        self.release()
 
     def _forget_parts(self) -> None:
         self.target.remove_tree(f"{PARTS}/{self.run.number:05d}")
@@ -114,9 +152,10 @@ class Session:
     def leave(self) -> None:
         """End without a collection; a run that has no whole shard leaves no trace."""
         has_parts = bool(self.target.names(f"{PARTS}/{self.run.number:05d}"))
-        if not len(self.run) and not has_parts and not self.run.settings.get("finished"):
+        is_settled = "commits" in self.run.settings or self.run.settings.get("finished")
+        if not len(self.run) and not has_parts and not is_settled:
             self.run.discard(shards=False)
-        self._release()
+        self.release()
 
     def accept(self) -> None:
         """Mark a run whose collection stands as finished, whatever the caller is about."""
@@ -145,10 +184,13 @@ class Session:
         if last is not None and not last.settings.get("finished"):
             if is_in_use(self.target, last, seen):
                 self._clean()
-                self.is_committed = bool(last.settings.get("appends"))
+                self.is_committed = bool(last.settings.get("appends")) and len(last) > 0  # else a rebuild
                 if self.is_committed:
                     return last
                 _forget_all_but(runs, last)
+            elif last.settings.get("appends") and not len(last):  # it wrote nothing that could be gone on with
+                self._clean()
+                last.discard(shards=False)
             elif not last.settings.get("appends"):
                 raise ExistsError(
                     f"{self.target} holds an unfinished run that was to replace the dataset; finish it by the same call"
@@ -257,7 +299,8 @@ class Session:
         names = [name for name in self.target.names(folder) if not name.startswith(".")]
         return [name for name in names if self.target.path(f"{folder}/{name}" if folder else name).is_dir()]
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let go of the lock, and remove the folders of which nothing came."""
         self._lock.release()
         self._remove_folders()
 

@@ -326,6 +326,18 @@ def export_tdml(
 
 
 @app.command()
+def rebuild(
+    path: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset whose catalogs are lost or damaged.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make the catalogs anew, of what is left."""
+    from mlstac.cli._rebuild import rebuild_catalogs
+
+    rebuild_catalogs(path, as_json=as_json)
+
+
+@app.command()
 def demo(
     *,
     out: Annotated[

@@ -7,7 +7,7 @@ loaded on first use, so that ``import mlstac`` stays quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlstac.sample._addresses import Addresses
+from mlstac.sample._addresses import Addresses, address_samples, address_stacked
 from mlstac.sample._checksum import checksum, checksum_blocks, checksum_rows
 from mlstac.sample._codec import (
     MAX_EXPANSION,
@@ -103,6 +103,8 @@ __all__ = [
     "ShardTensor",
     "Summary",
     "address_frames",
+    "address_samples",
+    "address_stacked",
     "alignment",
     "bound_geometry",
     "build_header",

@@ -1,0 +1,18 @@
+"""`mlstac rebuild`: catalogs and collection made anew, of what is left."""
+
+import mlstac
+from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._words import say_count
+
+
+def rebuild_catalogs(path: str, *, as_json: bool) -> None:
+    """Make the catalogs anew, and say of what, and what is lost."""
+    done = mlstac.rebuild(path)
+    samples = {name: split.n_items for name, split in done.collection.splits.items()}
+    if as_json:
+        print_json({"path": path, "source": done.source, "samples": samples, "lost": done.lost})
+        return
+    OUT.print(path, markup=False, soft_wrap=True)
+    tell(f"made the catalogs of {say_count(sum(samples.values()), 'sample')} anew, of the {done.source}")
+    for words in done.lost:
+        tell(f"lost: {words}")
