@@ -22,6 +22,7 @@ def append(
     batched: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
+    card: bool = True,
 ) -> Collection:
     """Add samples to a dataset.
 
@@ -41,7 +42,7 @@ def append(
     version : str, optional
         Of the new state of the data. By default the second number of the old one counts on: ``1.0.0`` becomes
         ``1.1.0``, and a dataset without one was 1.0.0.
-    shard_size, layout, batched, storage_options, progress
+    shard_size, layout, batched, storage_options, progress, card
         As for `write`.
     compression : str, optional
         As for `write`; by default that of the dataset.
@@ -86,6 +87,7 @@ def append(
         compression=compression,
         storage_options=storage_options,
         progress=progress,
+        card=card,
     ) as writer:
         feed(writer, by_split(samples, split=split), batched=batched)
         return writer.close()

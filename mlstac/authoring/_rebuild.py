@@ -34,7 +34,7 @@ class Rebuilt:
     """What could not be had again, in words; empty where nothing was lost."""
 
 
-def rebuild(path: str | os.PathLike[str]) -> Rebuilt:
+def rebuild(path: str | os.PathLike[str], *, card: bool = True) -> Rebuilt:
     """Make the catalogs and the collection of a dataset anew, from what is left of it.
 
     Of the journal where it is there, for it has all rows; else of the parts that can be read; and for the rest of the
@@ -45,6 +45,8 @@ def rebuild(path: str | os.PathLike[str]) -> Rebuilt:
     ----------
     path : str or path-like
         Folder of the dataset.
+    card : bool, default True
+        Write the dataset card anew, too, as `write` does.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def rebuild(path: str | os.PathLike[str]) -> Rebuilt:
                 layout = description.tensors[name].layout if name in description.tensors else None
                 description.tensors[name] = tensor.model_copy(deep=True, update={"layout": layout})
         splits = [*collection.splits, *(record.split for record in ledger.records)]
-        written = commit(session, collection, description, splits=splits)
+        written = commit(session, collection, description, splits=splits, card=card)
         session.finish()
     except BaseException:
         session.leave()

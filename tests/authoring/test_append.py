@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import geopandas
 import numpy as np
@@ -28,6 +29,8 @@ from mlstac.errors import (
     MissingFileError,
 )
 from tests.authoring._read import read_collection, read_rows, read_tensors
+
+append = partial(mlstac.append, card=False)  # the pictures of a card take longer than all else here
 
 TENSORS = {
     "image": mlstac.Tensor(dims="band y x", bands=["a", "b"], nodata=0),
@@ -55,7 +58,9 @@ def samples(start, stop, **properties):
 
 
 def write(path, start, stop, **options):
-    return mlstac.write(samples(start, stop), path, id="x", license="MIT", tensors=TENSORS, shard_size=5000, **options)
+    return mlstac.write(
+        samples(start, stop), path, card=False, id="x", license="MIT", tensors=TENSORS, shard_size=5000, **options
+    )
 
 
 def files(path):
@@ -91,12 +96,13 @@ def five(tmp_path):
 
 def test_what_was_appended_is_what_one_writing_gives(five, tmp_path):
     before = read_collection(five)
-    said = mlstac.append(five, samples(5, 9), shard_size=5000)
-    said = mlstac.append(five, {"train": samples(9, 12), "test": samples(12, 14)}, shard_size=5000)
+    said = append(five, samples(5, 9), shard_size=5000)
+    said = append(five, {"train": samples(9, 12), "test": samples(12, 14)}, shard_size=5000)
     once = tmp_path / "once"
     mlstac.write(
         {"train": samples(0, 12), "test": samples(12, 14)},
         once,
+        card=False,
         id="x",
         license="MIT",
         tensors=TENSORS,
@@ -128,7 +134,7 @@ def test_statistics_counts_and_extent_are_those_of_all_however_it_grew(tmp_path_
     for start, stop in itertools.pairwise(bounds[1:]):
         if copied:  # without its journal
             shutil.rmtree(folder / "a" / ".mlstac")
-        mlstac.append(folder / "a", samples(start, stop), shard_size=5000)
+        append(folder / "a", samples(start, stop), shard_size=5000)
     write(folder / "b", 0, 12, compression=compression)
     assert without_parts(read_collection(folder / "a")) == without_parts(read_collection(folder / "b"))
     some, more = (mlstac.load(folder / name, framework="numpy") for name in ("a", "b"))
@@ -137,7 +143,7 @@ def test_statistics_counts_and_extent_are_those_of_all_however_it_grew(tmp_path_
 
 def test_no_shard_and_no_part_changes(five):
     before = files(five)
-    mlstac.append(five, samples(5, 9))
+    append(five, samples(5, 9))
     after = files(five)
     changed = {name for name in before if after[name] != before[name]}
     assert changed <= {"collection.json", *(f"{split}/catalog.json" for split in ("train", "validation", "test"))}
@@ -151,12 +157,12 @@ def test_no_shard_and_no_part_changes(five):
 def test_a_dataset_that_was_copied_without_its_journal_grows_into_the_same_bytes(five, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(five, copy, ignore=shutil.ignore_patterns(".mlstac"))
-    mlstac.append(five, samples(5, 9))
-    mlstac.append(copy, samples(5, 9))
+    append(five, samples(5, 9))
+    append(copy, samples(5, 9))
     assert files(copy) == files(five)
-    mlstac.append(five, samples(9, 12, season="winter"))
+    append(five, samples(9, 12, season="winter"))
     shutil.rmtree(copy / ".mlstac")
-    mlstac.append(copy, samples(9, 12, season="winter"))  # every part is written anew
+    append(copy, samples(9, 12, season="winter"))  # every part is written anew
     assert read_rows(copy).equals(read_rows(five))
 
 
@@ -165,7 +171,7 @@ def test_a_shard_that_was_harmed_is_refused_where_it_has_to_be_measured(five):
     os.truncate(five / "train" / "00000.safetensors", 900)
     before = files(five)
     with pytest.raises(mlstac.errors.ShardError, match=r"00000\.safetensors has 900 bytes, but its rows say"):
-        mlstac.append(five, samples(5, 9))
+        append(five, samples(5, 9))
     assert files(five) == before
 
 
@@ -173,18 +179,27 @@ def test_a_nodata_value_that_was_corrected_since_holds_for_all_samples(five, tmp
     collection = mlstac.open(five)
     collection.tensors["image"].nodata = 7
     collection.save(five)
-    mlstac.append(five, samples(5, 12))
+    append(five, samples(5, 12))
     tensors = {**TENSORS, "image": mlstac.Tensor(dims="band y x", bands=["a", "b"], nodata=7)}
-    mlstac.write(samples(0, 12), tmp_path / "b", id="x", license="MIT", tensors=tensors)
+    mlstac.write(samples(0, 12), tmp_path / "b", card=False, id="x", license="MIT", tensors=tensors)
     wanted = read_collection(tmp_path / "b")["item_assets"]["image"]
     assert read_collection(five)["item_assets"]["image"] == wanted
+
+
+def test_the_card_tells_of_all_samples(five):
+    mlstac.write(samples(0, 3), five, id="x", license="MIT", tensors=TENSORS, overwrite=True)
+    before = (five / "README.md").read_text()
+    mlstac.append(five, samples(3, 5))
+    after = (five / "README.md").read_text()
+    assert "1.1.0" in after or before != after
+    assert json.loads((five / "croissant.json").read_text())["version"] == "1.1.0"
 
 
 def test_words_of_the_collection_that_were_edited_stay(five):
     collection = mlstac.open(five)
     collection.title, collection.version, collection.keywords = "Five and more", "v2.3", ["flood"]
     collection.save(five)
-    mlstac.append(five, samples(5, 7))
+    append(five, samples(5, 7))
     again = mlstac.open(five)
     assert (again.title, again.version, again.keywords) == ("Five and more", "v2.4", ["flood"])
     assert read_collection(five)["extent"] != collection.to_dict()["extent"]
@@ -195,7 +210,7 @@ def test_words_of_the_collection_that_were_edited_stay(five):
 
 def test_a_new_column_writes_the_catalogs_anew_with_nulls_for_the_old(five):
     before = files(five)
-    mlstac.append(five, samples(5, 8, season="winter"))
+    append(five, samples(5, 8, season="winter"))
     rows = read_rows(five)
     assert rows["season"].to_pylist() == [None] * 5 + ["winter"] * 3
     assert rows["cloud"].to_pylist() == [number / 7 for number in range(8)]
@@ -214,13 +229,13 @@ def test_a_new_column_writes_the_catalogs_anew_with_nulls_for_the_old(five):
 
 def test_a_column_that_is_lacking_is_null_and_the_old_parts_stand(five):
     more = [mlstac.Sample(sample.tensors, bbox=(0, 1, 2, 3), datetime="2021") for sample in samples(5, 7)]
-    mlstac.append(five, more)
+    append(five, more)
     assert read_rows(five)["cloud"].to_pylist()[-2:] == [None, None]
 
 
 def test_samples_without_a_place_among_placed_ones_make_rows_that_are_no_items(five):
     assert "stac_version" in read_rows(five).column_names
-    mlstac.append(five, [mlstac.Sample(sample.tensors) for sample in samples(5, 7)])
+    append(five, [mlstac.Sample(sample.tensors) for sample in samples(5, 7)])
     rows = read_rows(five)
     assert "stac_version" not in rows.column_names
     assert rows["geometry"].null_count == 2
@@ -231,7 +246,7 @@ def test_samples_without_a_place_among_placed_ones_make_rows_that_are_no_items(f
 def test_a_column_of_another_kind_is_refused(five):
     before = files(five)
     with pytest.raises(InvalidSampleError, match="property 'cloud' of sample 'train-0000005' is text, but was float"):
-        mlstac.append(five, samples(5, 6, cloud="clear"))
+        append(five, samples(5, 6, cloud="clear"))
     assert files(five) == before
 
 
@@ -256,7 +271,7 @@ def test_a_sample_that_is_not_as_the_collection_says_is_refused(five, change, wo
     sample = next(iter(samples(5, 6)))
     before = files(five)
     with pytest.raises(InvalidSampleError, match=words):
-        mlstac.append(five, [dict(sample.tensors) | change])
+        append(five, [dict(sample.tensors) | change])
     assert files(five) == before
 
 
@@ -266,14 +281,14 @@ def test_an_id_is_used_once_in_old_and_new(five, copied):
         shutil.rmtree(five / ".mlstac")
     sample = next(iter(samples(5, 6)))
     with pytest.raises(InvalidSampleError, match="id 'train-0000003' is used twice"):
-        mlstac.append(five, [mlstac.Sample(sample.tensors, id="train-0000003")], split="test")
+        append(five, [mlstac.Sample(sample.tensors, id="train-0000003")], split="test")
 
 
 def test_an_optional_tensor_that_nobody_had_yet_may_come_later(tmp_path):
     tensors = {"x": mlstac.Tensor(), "mask": mlstac.Tensor(role="label", required=False)}
-    mlstac.write([{"x": np.ones(3)}], tmp_path / "a", id="x", tensors=tensors)
+    mlstac.write([{"x": np.ones(3)}], tmp_path / "a", card=False, id="x", tensors=tensors)
     assert "mask" not in mlstac.open(tmp_path / "a").tensors
-    mlstac.append(tmp_path / "a", [{"x": np.ones(3), "mask": np.ones((4, 4), np.uint8)}])
+    append(tmp_path / "a", [{"x": np.ones(3), "mask": np.ones((4, 4), np.uint8)}])
     ds = mlstac.load(tmp_path / "a", framework="numpy")
     assert ds[1]["mask"].shape == (4, 4)
     assert "mask" not in ds[0]
@@ -295,13 +310,13 @@ def test_a_version_that_does_not_count_has_to_be_given(five):
     collection.version = "spring"
     collection.save(five)
     with pytest.raises(InvalidArgumentError, match="'spring', which cannot be counted on; give that of the new state"):
-        mlstac.append(five, samples(5, 6))
-    assert mlstac.append(five, samples(5, 6), version="summer").version == "summer"
+        append(five, samples(5, 6))
+    assert append(five, samples(5, 6), version="summer").version == "summer"
 
 
 def test_no_sample_changes_nothing(five):
     before = files(five)
-    assert mlstac.append(five, []).version is None
+    assert append(five, []).version is None
     assert files(five) == before
 
 
@@ -309,13 +324,13 @@ def test_a_folder_without_a_dataset_is_refused_and_left_as_it_is(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "none"):
         with pytest.raises(MissingFileError, match=r"holds no dataset \(collection.json\); write one there first"):
-            mlstac.append(tmp_path / folder, samples(0, 1))
+            append(tmp_path / folder, samples(0, 1))
     assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
 
 
 def test_arguments_that_cannot_be_meant_are_refused(five):
     with pytest.raises(InvalidArgumentError, match="leave split out"):
-        mlstac.append(five, {"train": []}, split="test")
+        append(five, {"train": []}, split="test")
     with pytest.raises(InvalidArgumentError, match="give one of them"):
         mlstac.Writer(five, append=True, overwrite=True)
     with pytest.raises(InvalidArgumentError, match="leave collection out"):
@@ -345,7 +360,7 @@ def test_a_reader_in_the_middle_of_an_epoch_reads_on_in_the_old_state(five):
     batches = ds.batches(1, shuffle=True, seed=1)
     going = iter(batches)
     found = [next(going)["image"].copy()]
-    mlstac.append(five, samples(5, 9, season="winter"))
+    append(five, samples(5, 9, season="winter"))
     found += [batch["image"].copy() for batch in going]
     assert np.array_equal(found, wanted)
     assert len(ds) == 5
@@ -358,7 +373,7 @@ def test_a_dataset_that_was_pickled_before_reads_the_old_state(five, column):
     mean = ds.statistics("image").mean.copy()
     state = ds.batches(2, shuffle=True, seed=3).state_dict()
     raw = pickle.dumps(ds)
-    mlstac.append(five, samples(5, 9, **column))
+    append(five, samples(5, 9, **column))
     again = pickle.loads(raw)
     assert len(again) == 5
     assert np.array_equal(again.statistics("image").mean, mean)
@@ -368,7 +383,7 @@ def test_a_dataset_that_was_pickled_before_reads_the_old_state(five, column):
 
 def test_a_pickled_dataset_reads_the_old_state_in_another_process(five):
     raw = pickle.dumps(mlstac.load(five, framework="numpy"))
-    mlstac.append(five, samples(5, 9))
+    append(five, samples(5, 9))
     code = "import pickle, sys; ds = pickle.load(sys.stdin.buffer); print(sum(len(b['class']) for b in ds.batches(2)))"
     done = subprocess.run([sys.executable, "-c", code], input=raw, capture_output=True, check=False, timeout=60)
     assert done.stdout.decode().strip() == "5", done.stderr.decode()
@@ -387,17 +402,17 @@ def waiting():
             print("begun", flush=True)
             sys.stdin.readline()
         yield sample
-mlstac.append(sys.argv[1], waiting())
+mlstac.append(sys.argv[1], waiting(), card=False)
 """
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(five)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert first.stdout.readline().strip() == "begun"
     with pytest.raises(ExistsError, match="another writer is at work"):
-        mlstac.append(five, samples(9, 12))
+        append(five, samples(9, 12))
     first.communicate("\n", timeout=60)
     assert first.returncode == 0
-    mlstac.append(five, samples(9, 12))
+    append(five, samples(9, 12))
     assert len(values(five)) == 12
     assert len(set(read_rows(five)["id"].to_pylist())) == 12
 
@@ -409,7 +424,7 @@ from tests.authoring.test_append import samples
 start = int(sys.argv[2])
 while True:
     try:
-        mlstac.append(sys.argv[1], samples(start, start + 2))
+        mlstac.append(sys.argv[1], samples(start, start + 2), card=False)
         break
     except mlstac.errors.ExistsError:
         pass
@@ -428,10 +443,10 @@ def failing(start, stop):
 def test_an_append_that_was_broken_off_goes_on_and_ends_as_an_unbroken_one(five, tmp_path):
     whole = tmp_path / "whole"
     shutil.copytree(five, whole)
-    mlstac.append(whole, samples(5, 12), shard_size=5000)
+    append(whole, samples(5, 12), shard_size=5000)
     before = read_collection(five)
     with pytest.raises(RuntimeError):
-        mlstac.append(five, failing(5, 11), shard_size=5000)
+        append(five, failing(5, 11), shard_size=5000)
     assert read_collection(five) == before
     collection = mlstac.open(five)
     collection.title = "Edited meanwhile"
@@ -442,7 +457,7 @@ def test_an_append_that_was_broken_off_goes_on_and_ends_as_an_unbroken_one(five,
         starts.append(skip)
         return samples(5 + skip, 12)
 
-    mlstac.append(five, rest, shard_size=5000)
+    append(five, rest, shard_size=5000)
     assert starts[0] > 0
     assert {name: digest for name, digest in files(five).items() if not name.endswith(".json")} == {
         name: digest for name, digest in files(whole).items() if not name.endswith(".json")
@@ -452,13 +467,13 @@ def test_an_append_that_was_broken_off_goes_on_and_ends_as_an_unbroken_one(five,
 
 def test_other_samples_than_those_of_the_unfinished_append_are_refused(five):
     with pytest.raises(RuntimeError):
-        mlstac.append(five, failing(5, 11), shard_size=5000)
+        append(five, failing(5, 11), shard_size=5000)
     with pytest.raises(
         InvalidSampleError, match=r"but the unfinished run in .* has one of the same id with other.* mlstac\.gc"
     ):
-        mlstac.append(five, samples(6, 12), shard_size=5000)
+        append(five, samples(6, 12), shard_size=5000)
     with pytest.raises(InvalidArgumentError, match=r"unfinished append with another shard_size; .*mlstac.gc"):
-        mlstac.append(five, samples(5, 12), shard_size=6000)
+        append(five, samples(5, 12), shard_size=6000)
     with pytest.raises(ExistsError, match="an unfinished append to it"):
         write(five, 0, 3)
     write(five, 20, 23, overwrite=True)
@@ -469,15 +484,15 @@ def test_other_samples_than_those_of_the_unfinished_append_are_refused(five):
 
 def test_shards_of_an_unfinished_append_to_another_state_are_removed(five, tmp_path):
     shutil.copytree(five, tmp_path / "old")
-    mlstac.append(five, samples(5, 7))
+    append(five, samples(5, 7))
     with pytest.raises(RuntimeError):
-        mlstac.append(five, failing(7, 17), shard_size=5000)
+        append(five, failing(7, 17), shard_size=5000)
     stray = {name for name in files(five) if name.endswith(".safetensors")} - {
         f"train/{row['image']['href'].removeprefix('./')}" for row in read_rows(five)["assets"].to_pylist()
     }
     assert stray
     shutil.copy(tmp_path / "old" / "collection.json", five / "collection.json")  # an author takes the append back
-    mlstac.append(five, samples(20, 22), shard_size=5000)
+    append(five, samples(20, 22), shard_size=5000)
     named = {f"train/{row['image']['href'].removeprefix('./')}" for row in read_rows(five)["assets"].to_pylist()}
     assert stray & set(files(five)) <= named  # a number that was never named is free again
     assert len(stray) > len(stray & named)
@@ -492,9 +507,9 @@ def test_a_collection_that_is_changed_during_an_append_is_not_overwritten(five):
         collection.save(five)
 
     with pytest.raises(ChangedError, match="was changed by someone else meanwhile"):
-        mlstac.append(five, changing())
+        append(five, changing())
     assert mlstac.open(five).title == "Changed"
-    assert mlstac.append(five, samples(5, 7)).title == "Changed"  # the same call again
+    assert append(five, samples(5, 7)).title == "Changed"  # the same call again
     assert len(values(five)) == 7
 
 
@@ -508,16 +523,16 @@ def killed_after_commit(five, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(_session.Session, "finish", die)
         with pytest.raises(KeyboardInterrupt):
-            mlstac.append(five, samples(5, 9))
+            append(five, samples(5, 9))
     assert len(values(five)) == 9
     return five
 
 
 def test_an_append_that_died_after_its_commit_is_not_done_twice(killed_after_commit):
     before = files(killed_after_commit)
-    assert mlstac.append(killed_after_commit, samples(5, 9)).version == "1.1.0"
+    assert append(killed_after_commit, samples(5, 9)).version == "1.1.0"
     assert files(killed_after_commit) == before
-    assert mlstac.append(killed_after_commit, samples(9, 11)).version == "1.2.0"
+    assert append(killed_after_commit, samples(9, 11)).version == "1.2.0"
 
 
 @pytest.mark.parametrize(
@@ -526,16 +541,16 @@ def test_an_append_that_died_after_its_commit_is_not_done_twice(killed_after_com
 )
 def test_an_append_that_died_after_its_commit_is_told_from_another_one(killed_after_commit, given, words):
     with pytest.raises(InvalidSampleError, match=words):
-        mlstac.append(killed_after_commit, samples(*given))
-    mlstac.append(killed_after_commit, samples(9, 11))
+        append(killed_after_commit, samples(*given))
+    append(killed_after_commit, samples(9, 11))
     assert len(values(killed_after_commit)) == 11
 
 
 def test_an_overwriting_run_after_appends_starts_afresh(five):
-    mlstac.append(five, samples(5, 7))
+    append(five, samples(5, 7))
     write(five, 20, 22, overwrite=True)
     assert len(values(five)) == 2
-    mlstac.append(five, samples(22, 24))
+    append(five, samples(22, 24))
     assert len(values(five)) == 4
     shards = safetensors.numpy.load_file(five / "train" / read_rows(five)["assets"].to_pylist()[3]["image"]["href"])
     assert "image" in shards

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ import mlstac
 from mlstac.errors import CatalogError, ExistsError, MissingFileError
 from tests.authoring._read import read_collection, read_tensors
 
+append = partial(mlstac.append, card=False)  # the pictures of a card take longer than all else here
+
 
 def samples(start, stop, **properties):
     for number in range(start, stop):
@@ -23,7 +26,7 @@ def samples(start, stop, **properties):
 
 
 def write(path, start, stop, **options):
-    return mlstac.write(samples(start, stop), path, id="x", license="MIT", shard_size=2500, **options)
+    return mlstac.write(samples(start, stop), path, id="x", card=False, license="MIT", shard_size=2500, **options)
 
 
 def failing(start, stop):
@@ -70,7 +73,7 @@ def test_shards_and_parts_of_an_overwritten_dataset_go_and_the_new_ones_stay(tmp
     write(path, 0, 6)
     old = without_journal(files(path)) - {"collection.json"}
     write(path, 10, 14, overwrite=True)
-    mlstac.append(path, samples(14, 16), shard_size=2500)
+    append(path, samples(14, 16), shard_size=2500)
     before = files(path)
     said = mlstac.gc(path, dry_run=True)
     assert said.dry_run
@@ -82,7 +85,7 @@ def test_shards_and_parts_of_an_overwritten_dataset_go_and_the_new_ones_stay(tmp
     assert done.nbytes > 6 * 1024
     assert values(path) == list(range(10, 16))
     assert mlstac.gc(path).files == {}
-    mlstac.append(path, samples(16, 17))  # the journal is still good
+    append(path, samples(16, 17))  # the journal is still good
     assert values(path) == list(range(10, 17))
 
 
@@ -90,7 +93,7 @@ def test_compressed_shards_go_and_stay_alike(tmp_path):
     path = tmp_path / "a"
     write(path, 0, 6, compression="zstd")
     write(path, 10, 14, overwrite=True, compression="zstd")
-    mlstac.append(path, samples(14, 16))
+    append(path, samples(14, 16))
     assert all(name.endswith(".zst") for name in files(path) if ".safetensors" in name)  # as the others
     (path / "train" / "00099.safetensors.zst").write_bytes((path / "train" / "00000.safetensors.zst").read_bytes()[:60])
     found = mlstac.gc(path)
@@ -103,7 +106,7 @@ def test_compressed_shards_go_and_stay_alike(tmp_path):
 def test_parts_that_a_new_column_superseded_go(tmp_path):
     path = tmp_path / "a"
     write(path, 0, 3)
-    mlstac.append(path, samples(3, 5, season="winter"))
+    append(path, samples(3, 5, season="winter"))
     assert set(mlstac.gc(path).files) == {f"{split}/catalog-00000.parquet" for split in ("train", "validation", "test")}
     assert without_journal(files(path)) == named(path)
     assert values(path) == list(range(5))
@@ -111,7 +114,7 @@ def test_parts_that_a_new_column_superseded_go(tmp_path):
 
 def test_a_split_that_is_no_more_goes_with_its_catalog(tmp_path):
     path = tmp_path / "a"
-    mlstac.write({"train": samples(0, 2), "fold-3": samples(2, 4)}, path, id="x")
+    mlstac.write({"train": samples(0, 2), "fold-3": samples(2, 4)}, path, id="x", card=False)
     write(path, 5, 7, overwrite=True)
     mlstac.gc(path)
     assert not (path / "fold-3").exists()
@@ -143,7 +146,7 @@ def test_an_unfinished_append_is_kept_until_it_is_given_up(tmp_path):
     path = tmp_path / "a"
     write(path, 0, 3)
     with pytest.raises(RuntimeError):
-        mlstac.append(path, failing(3, 12), shard_size=2500)
+        append(path, failing(3, 12), shard_size=2500)
     shards = {name for name in files(path) if name.endswith(".safetensors")}
     found = mlstac.gc(path)
     assert found.files == {}
@@ -153,7 +156,7 @@ def test_an_unfinished_append_is_kept_until_it_is_given_up(tmp_path):
     gone = mlstac.gc(path, unfinished=True)
     assert any(name.startswith(".mlstac/journal/00001") for name in gone.files)
     assert without_journal(files(path)) == named(path)
-    mlstac.append(path, samples(20, 22), shard_size=3000)
+    append(path, samples(20, 22), shard_size=3000)
     assert values(path) == [0, 1, 2, 20, 21]
 
 
@@ -169,7 +172,7 @@ def test_an_unfinished_first_writing_is_kept_until_it_is_given_up(tmp_path):
 
 
 def write_failing(path):
-    mlstac.write(failing(0, 9), path, id="x", license="MIT", shard_size=2500)
+    mlstac.write(failing(0, 9), path, id="x", card=False, license="MIT", shard_size=2500)
 
 
 def test_shards_without_a_collection_are_not_taken_for_garbage(tmp_path):
@@ -209,7 +212,7 @@ def waiting():
     yield from samples(3, 9)
     print("begun", flush=True)
     sys.stdin.readline()
-mlstac.append(sys.argv[1], waiting(), shard_size=2500)
+mlstac.append(sys.argv[1], waiting(), shard_size=2500, card=False)
 """
     writer = subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert writer.stdout.readline().strip() == b"begun"
@@ -269,11 +272,13 @@ def test_whatever_was_done_before_what_is_left_is_what_is_named(tmp_path_factory
         elif step == "break overwriting":
             mlstac.gc(path, unfinished=True)
             with pytest.raises(RuntimeError):
-                mlstac.write(failing(start, start + 7), path, id="x", license="MIT", shard_size=2500, overwrite=True)
+                mlstac.write(
+                    failing(start, start + 7), path, id="x", card=False, license="MIT", shard_size=2500, overwrite=True
+                )
         elif step == "break":
             mlstac.gc(path, unfinished=True)
             with pytest.raises(RuntimeError):
-                mlstac.append(path, failing(start, start + 7), shard_size=2500)
+                append(path, failing(start, start + 7), shard_size=2500)
         elif step == "forget":
             shutil.rmtree(path / ".mlstac", ignore_errors=True)
         elif step == "gc":
@@ -281,7 +286,7 @@ def test_whatever_was_done_before_what_is_left_is_what_is_named(tmp_path_factory
         else:
             mlstac.gc(path, unfinished=True)
             properties = {f"column_{at}": at} if step == "column" else {}
-            mlstac.append(path, samples(start, start + 2, **properties), shard_size=2500)
+            append(path, samples(start, start + 2, **properties), shard_size=2500)
             wanted += [start, start + 1]
     assert values(path) == wanted
     mlstac.gc(path, unfinished=True)

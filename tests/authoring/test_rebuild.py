@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ import pytest
 import mlstac
 from mlstac.errors import CatalogError, ExistsError, MissingFileError, ShardError
 from tests.authoring._read import read_collection, read_rows
+
+append = partial(mlstac.append, card=False)  # the pictures of a card take longer than all else here
+write, rebuild = partial(mlstac.write, card=False), partial(mlstac.rebuild, card=False)
 
 TENSORS = {
     "image": mlstac.Tensor(dims="band y x", bands=["a", "b"], nodata=0),
@@ -48,10 +52,10 @@ def grown(tmp_path):
     """Overwritten once and grown twice, so that the folder has shards and parts that nothing names."""
     path = tmp_path / "grown"
     collection = mlstac.Collection(id="grown", title="Grown", license="MIT", tensors=TENSORS)
-    mlstac.write(samples(20, 25), path, collection, shard_size=5000)
-    mlstac.write({"train": samples(0, 7), "test": samples(7, 9)}, path, collection, shard_size=5000, overwrite=True)
-    mlstac.append(path, samples(9, 12), shard_size=5000)
-    mlstac.append(path, {"test": samples(12, 14)}, shard_size=5000)
+    write(samples(20, 25), path, collection, shard_size=5000)
+    write({"train": samples(0, 7), "test": samples(7, 9)}, path, collection, shard_size=5000, overwrite=True)
+    append(path, samples(9, 12), shard_size=5000)
+    append(path, {"test": samples(12, 14)}, shard_size=5000)
     return path
 
 
@@ -97,7 +101,7 @@ def test_of_the_journal_or_the_catalogs_all_comes_again(grown, gone):
     if gone == "damaged journal":
         fragment = next((grown / ".mlstac" / "journal").glob("*/*.parquet"))
         fragment.write_bytes(fragment.read_bytes()[:100])
-    done = mlstac.rebuild(grown)
+    done = rebuild(grown)
     assert done.source == ("catalogs" if "journal" in gone else "journal")
     assert done.lost == (["what was edited in collection.json after it was written"] if "collection" in gone else [])
     assert document_of(grown) == document
@@ -107,7 +111,7 @@ def test_of_the_journal_or_the_catalogs_all_comes_again(grown, gone):
         assert read(grown, split) == tensors
         assert len(done.collection.splits[split].assets) == 1  # two appends had left several
     mlstac.gc(grown)
-    mlstac.append(grown, samples(14, 16))
+    append(grown, samples(14, 16))
     assert len(mlstac.load(grown)) == 12
 
 
@@ -121,7 +125,7 @@ def test_of_shards_alone_every_tensor_comes_again_and_what_is_lost_is_named(grow
     forget_parts(grown)
     if not with_collection:
         (grown / "collection.json").unlink()
-    done = mlstac.rebuild(grown)
+    done = rebuild(grown)
     assert done.source == "shards"
     lost = [f"places, times and columns of {n} samples of split {split!r}" for split, n in (("test", 4), ("train", 10))]
     assert [words for words in done.lost if words.startswith("places")] == lost
@@ -140,16 +144,16 @@ def test_of_shards_alone_every_tensor_comes_again_and_what_is_lost_is_named(grow
         assert done.collection.tensors["image"].shape == (2, 16, 16)
         assert done.collection.tensors["boxes"].shape == (None, 4)
         assert not done.collection.tensors["late"].required
-    assert mlstac.rebuild(grown).lost == []  # now the journal has them
+    assert rebuild(grown).lost == []  # now the journal has them
 
 
 def test_without_keyed_tensors_samples_are_called_by_their_numbers(tmp_path):
     path = tmp_path / "a"
     some = [mlstac.Sample({"x": np.full((3, 8), n, np.float32)}, id=f"mine-{n}") for n in range(9)]
-    mlstac.write(some, path, id="a", shard_size=300)
+    write(some, path, id="a", shard_size=300)
     shutil.rmtree(path / ".mlstac")
     forget_parts(path)
-    assert mlstac.rebuild(path).lost[1] == "ids of 9 samples of split 'train', which are called by their numbers now"
+    assert rebuild(path).lost[1] == "ids of 9 samples of split 'train', which are called by their numbers now"
     assert read_rows(path)["id"].to_pylist() == [f"train-{n:07d}" for n in range(9)]
     assert [sample["x"][0][0] for sample in read(path, "train")] == list(range(9))
 
@@ -158,11 +162,11 @@ def test_without_keyed_tensors_samples_are_called_by_their_numbers(tmp_path):
 def test_other_layouts_come_again_from_their_shards(tmp_path, layout):
     path = tmp_path / "a"
     some = [{"x": np.full((n + 1, 8), n, np.float32), "y": np.int64(n)} for n in range(4)]
-    mlstac.write(some, path, id="a", layout=layout)
+    write(some, path, id="a", layout=layout)
     wanted = read(path, "train")
     shutil.rmtree(path / ".mlstac")
     forget_parts(path)
-    mlstac.rebuild(path)
+    rebuild(path)
     assert read(path, "train") == wanted
 
 
@@ -171,7 +175,7 @@ def test_a_part_that_is_lost_costs_its_own_rows_alone(grown):
     shutil.rmtree(grown / ".mlstac")
     wanted = read_rows(grown, "test")
     forget_parts(grown, "train")
-    done = mlstac.rebuild(grown)
+    done = rebuild(grown)
     assert done.lost[0] == "places, times and columns of 10 samples of split 'train'"
     assert not any("'test'" in words for words in done.lost)
     assert (
@@ -183,7 +187,7 @@ def test_superseded_shards_are_told_by_the_number_of_samples(grown):
     wanted = read(grown, "train")
     shutil.rmtree(grown / ".mlstac")
     forget_parts(grown)
-    mlstac.rebuild(grown)
+    rebuild(grown)
     assert read(grown, "train") == wanted
 
 
@@ -196,7 +200,7 @@ def test_shards_that_are_not_as_many_samples_as_the_collection_says_are_an_error
     with pytest.raises(
         CatalogError, match="hold 2 samples, but the collection says 4; fetch the shards that are missing"
     ):
-        mlstac.rebuild(grown)
+        rebuild(grown)
     assert (grown / "collection.json").read_bytes() == before
 
 
@@ -207,7 +211,7 @@ def test_a_damaged_shard_is_named(grown):
     shard = sorted((grown / "train").glob("*.safetensors"))[1]
     os.truncate(shard, shard.stat().st_size - 8)
     with pytest.raises(ShardError, match=shard.name):
-        mlstac.rebuild(grown)
+        rebuild(grown)
 
 
 def test_a_file_that_is_no_shard_is_named(tmp_path):
@@ -216,20 +220,20 @@ def test_a_file_that_is_no_shard_is_named(tmp_path):
     (tmp_path / "a" / "train").mkdir(parents=True)
     safetensors.numpy.save_file({"weights": np.ones(3)}, tmp_path / "a" / "train" / "00000.safetensors")
     with pytest.raises(ShardError, match="does not say how its samples lie"):
-        mlstac.rebuild(tmp_path / "a")
+        rebuild(tmp_path / "a")
 
 
 def test_a_compressed_dataset_comes_again_of_its_catalogs_and_is_refused_without(tmp_path):
     path = tmp_path / "a"
-    mlstac.write([{"x": np.full((8, 8), n)} for n in range(4)], path, id="a", compression="zstd")
+    write([{"x": np.full((8, 8), n)} for n in range(4)], path, id="a", compression="zstd")
     wanted = read(path, "train")
     shutil.rmtree(path / ".mlstac")
-    mlstac.rebuild(path)
+    rebuild(path)
     assert read(path, "train") == wanted
     shutil.rmtree(path / ".mlstac")
     forget_parts(path)
     with pytest.raises(ShardError, match="is compressed, and only the catalog or the journal knows"):
-        mlstac.rebuild(path)
+        rebuild(path)
 
 
 def test_an_unfinished_run_is_to_be_finished_first(grown):
@@ -238,16 +242,16 @@ def test_an_unfinished_run_is_to_be_finished_first(grown):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        mlstac.append(grown, failing(), shard_size=5000)
+        append(grown, failing(), shard_size=5000)
     with pytest.raises(ExistsError, match="holds an unfinished run; make the same call again to finish it"):
-        mlstac.rebuild(grown)
-    mlstac.append(grown, samples(14, 24), shard_size=5000)
-    assert mlstac.rebuild(grown).lost == []
+        rebuild(grown)
+    append(grown, samples(14, 24), shard_size=5000)
+    assert rebuild(grown).lost == []
 
 
 def test_a_folder_without_shards_is_an_error(tmp_path):
     with pytest.raises(MissingFileError, match="holds no shards of a dataset"):
-        mlstac.rebuild(tmp_path)
+        rebuild(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -261,27 +265,27 @@ def test_a_rebuild_that_died_after_its_commit_is_in_nobodys_way(grown, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(_session.Session, "finish", die)
         with pytest.raises(KeyboardInterrupt):
-            mlstac.rebuild(grown)
+            rebuild(grown)
     if next_call == "append":
-        mlstac.append(grown, samples(14, 16))
+        append(grown, samples(14, 16))
     elif next_call == "rebuild":
-        assert mlstac.rebuild(grown).source == "journal"
+        assert rebuild(grown).source == "journal"
     else:
-        mlstac.write(samples(0, 3), grown, id="grown", tensors=TENSORS, overwrite=True)
+        write(samples(0, 3), grown, id="grown", tensors=TENSORS, overwrite=True)
     assert len(mlstac.load(grown)) == {"append": 12, "rebuild": 10, "overwrite": 3}[next_call]
     mlstac.gc(grown)
-    mlstac.append(grown, samples(16, 17))
+    append(grown, samples(16, 17))
     assert len(mlstac.load(grown)) == {"append": 13, "rebuild": 11, "overwrite": 4}[next_call]
 
 
 def test_shards_of_two_datasets_are_told(tmp_path):
-    mlstac.write([{"x": np.ones(3)}], tmp_path / "a", id="a")
-    mlstac.write([{"x": np.ones(3, np.int8)}], tmp_path / "b", id="b")
+    write([{"x": np.ones(3)}], tmp_path / "a", id="a")
+    write([{"x": np.ones(3, np.int8)}], tmp_path / "b", id="b")
     shutil.copy(tmp_path / "b" / "train" / "00000.safetensors", tmp_path / "a" / "train" / "00001.safetensors")
     shutil.rmtree(tmp_path / "a" / ".mlstac")
     (tmp_path / "a" / "collection.json").unlink()
     with pytest.raises(ShardError, match="of several datasets: 'x' is F64 in one and I8 in another"):
-        mlstac.rebuild(tmp_path / "a")
+        rebuild(tmp_path / "a")
 
 
 def test_a_rebuild_that_is_broken_off_changes_nothing_and_can_be_made_again(grown, monkeypatch):
@@ -296,9 +300,9 @@ def test_a_rebuild_that_is_broken_off_changes_nothing_and_can_be_made_again(grow
     with monkeypatch.context() as patch:
         patch.setattr(_target.Target, "replace_if", full)
         with pytest.raises(OSError, match="No space"):
-            mlstac.rebuild(grown)
+            rebuild(grown)
     assert (grown / "collection.json").read_bytes() == before
-    mlstac.append(grown, samples(14, 15))  # the broken one is in nobody's way
-    assert mlstac.rebuild(grown).lost == []
+    append(grown, samples(14, 15))  # the broken one is in nobody's way
+    assert rebuild(grown).lost == []
     assert read_rows(grown).slice(0, len(wanted)).equals(wanted)
     assert json.loads((grown / "collection.json").read_text())["ml:train"]["n_items"] == 11
