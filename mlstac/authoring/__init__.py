@@ -7,6 +7,7 @@ from mlstac.authoring._list_items import list_items
 from mlstac.authoring._parts import write_parts
 from mlstac.authoring._publish import Publication, publish
 from mlstac.authoring._rebuild import Rebuilt, rebuild
+from mlstac.authoring._remeasure import measure_samples
 from mlstac.authoring._write import write
 from mlstac.authoring._writer import Writer
 
@@ -19,6 +20,7 @@ __all__ = [
     "card",
     "gc",
     "list_items",
+    "measure_samples",
     "publish",
     "rebuild",
     "write",

@@ -38,6 +38,16 @@ def describe_tensors(tensors: Mapping[str, Tensor], records: Sequence[ShardRecor
     return dict(tensors)
 
 
+def describe_measures(tensors: Mapping[str, Tensor], measures: Mapping[str, Measures]) -> dict[str, Tensor]:
+    """Copies of the tensors with these statistics and class counts, and no others."""
+    described = {name: tensor.model_copy(deep=True) for name, tensor in tensors.items()}
+    for name, tensor in described.items():
+        _forget(tensor)
+        if name in measures:
+            _describe(tensor, measures[name])
+    return described
+
+
 def _forget(tensor: Tensor) -> None:
     """Take out what was measured of another dataset, whose collection this one was made from."""
     tensor.checksum_rows = 1

@@ -282,11 +282,19 @@ def download(
 
 
 @app.command()
-def stats(source: Source, *, as_json: AsJson = False) -> None:
+def stats(
+    source: Source,
+    *,
+    split: Annotated[str, typer.Option(help="Whose; samples of another split than train are read for it.")] = "train",
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Take them from the samples, not from the collection.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print the statistics of bands and classes."""
     from mlstac.cli._stats import show_stats
 
-    show_stats(source, as_json=as_json)
+    show_stats(source, split=split, recompute=recompute, as_json=as_json)
 
 
 @app.command()

@@ -1,31 +1,48 @@
-"""`mlstac stats`: what was measured of each band and class over the train split; reads collection.json alone."""
+"""`mlstac stats`: what was measured of each band and class; of the train split collection.json says it."""
 
 import mlstac
 from mlstac.cli._console import OUT, print_json
 from mlstac.cli._info import summarize_tensor
+from mlstac.collection import Tensor
+
+_MEASURED = "train"
 
 
-def show_stats(source: str, *, as_json: bool) -> None:
-    """Print the statistics of a dataset."""
+def show_stats(source: str, *, split: str, recompute: bool, as_json: bool) -> None:
+    """Print the statistics of a split; those of another one than train are taken from its samples."""
     collection = mlstac.open(source)
+    recompute = recompute or split != _MEASURED
+    tensors = _measure(collection, split) if recompute else collection.tensors
     if as_json:
         kept = ("role", "dtype", "nodata", "statistics", "bands", "classes")
         print_json(
             {
                 "source": source,
                 "id": collection.id,
-                "split": "train",
+                "split": split,
+                "recomputed": recompute,
                 "tensors": {
                     name: {key: value for key, value in summarize_tensor(tensor).items() if key in kept}
-                    for name, tensor in collection.tensors.items()
+                    for name, tensor in tensors.items()
                 },
             }
         )
         return
     from mlstac.cli._info_page import draw_measures
 
-    drawn = [table for name, tensor in collection.tensors.items() for table in draw_measures(name, tensor)]
+    drawn = [table for name, tensor in tensors.items() for table in draw_measures(name, tensor)]
     if not drawn:
         OUT.print("no statistics: nothing was measured of the tensors of this dataset")
     for number, table in enumerate(drawn):
         OUT.print(*(("",) if number else ()), table, sep="\n")
+
+
+def _measure(collection: mlstac.Collection, split: str) -> dict[str, Tensor]:
+    """The tensors with the statistics of all samples of a split, which are read for it."""
+    from tqdm import tqdm
+
+    from mlstac.authoring import measure_samples
+
+    dataset = mlstac.load(collection, split=split, framework="numpy")
+    # disable=None: no bar where stderr is no terminal
+    return measure_samples(tqdm(dataset, total=len(dataset), unit=" samples", disable=None), collection)
