@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from functools import partial
 from typing import Any
 
 from mlstac.storage._pace import Pace
@@ -137,11 +138,13 @@ class Schedule:
             counts["in_flight_peak"] = max(counts["in_flight_peak"], self._active)
             counts["bytes_in_flight_peak"] = max(counts["bytes_in_flight_peak"], self._bytes_under_way)
             self._pace.started(self._clock.now())
-            task = asyncio.get_running_loop().create_task(self._run(job, read, length))
+            holds = [True]
+            task = asyncio.get_running_loop().create_task(self._run(job, read, length, holds))
             job.tasks.add(task)
+            # not in the task's own `finally`: one that is cancelled before its first step never gets there
+            task.add_done_callback(partial(self._over, job, length, holds))
 
-    async def _run(self, job: Job, read: Read, length: int) -> None:
-        holds = [True]
+    async def _run(self, job: Job, read: Read, length: int, holds: list[bool]) -> None:
         try:
             await self._persist(read, length, holds)
             if self._finish is not None:
@@ -149,23 +152,23 @@ class Schedule:
                 holds[0] = False
                 self._pump()  # the next request need not wait for the disk
                 await self._finish(read)
-        except asyncio.CancelledError:
-            job.failed = job.failed or self._closed or asyncio.CancelledError()
         except Exception as error:  # noqa: BLE001 - whoever waits for the job gets it
             # for whoever knows which sample these bytes are of
             vars(error).update(url=redact(read.url), start=read.start, stop=read.stop)
             self._fail(job, error)
-        finally:
-            self._active -= holds[0]
-            self._reads -= 1
-            self._bytes_under_way -= length
-            task = asyncio.current_task()
-            if task is not None:
-                job.tasks.discard(task)
-            self._settle(job)
-            if not self._reads:
-                self._pace.idle()
-            self._pump()
+
+    def _over(self, job: Job, length: int, holds: list[bool], task: "asyncio.Task[None]") -> None:
+        """Give back what a read held, whichever way it ended."""
+        if task.cancelled():
+            job.failed = job.failed or self._closed or asyncio.CancelledError()
+        self._active -= holds[0]
+        self._reads -= 1
+        self._bytes_under_way -= length
+        job.tasks.discard(task)
+        self._settle(job)
+        if not self._reads:
+            self._pace.idle()
+        self._pump()
 
     async def _persist(self, read: Read, length: int, holds: list[bool]) -> None:
         scatter = Scatter(read.into, length)
