@@ -132,6 +132,9 @@ def test_open_ends_of_a_relation(everything, rows):
     found = ids_of(everything.filter(where="T_INTERSECTS(datetime, INTERVAL('..', '..'))"))
     assert found == [row["id"] for row in dated]
     assert ids_of(everything.filter(where="T_AFTER(datetime, INTERVAL('2020-09-01', '..'))")) == []
+    found = ids_of(everything.filter(where="NOT T_AFTER(datetime, INTERVAL('2020-09-01', '..'))"))
+    assert found == [row["id"] for row in dated]  # of a time that is not known neither is true
+    assert len(dated) < len(rows)
 
 
 @pytest.mark.parametrize(

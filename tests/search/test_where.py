@@ -185,3 +185,53 @@ def test_what_cannot_be_meant_is_refused_and_says_why(everything, where, error, 
 def test_nothing_asked_is_refused(everything):
     with pytest.raises(InvalidArgumentError, match="nothing is asked for"):
         everything.filter()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Integers past 2^53, a zero and nulls."""
+    import numpy as np
+
+    rows = [(2**60, 2.0), (-(2**60), 0.0), (5, None), (6, -1.0), (None, 4.0), (0, 0.0)]
+    samples = [
+        mlstac.Sample({"x": np.zeros(1, np.uint8)}, id=f"s{number}", properties={"big": big, "cloud_cover": cloud})
+        for number, (big, cloud) in enumerate(rows)
+    ]
+    folder = tmp_path_factory.mktemp("large") / "large"
+    mlstac.write(samples, folder, id="large", license="CC0-1.0")
+    return mlstac.load(folder, framework="numpy")
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("big > 5.5", [0, 3]),
+        ("big >= 5.5", [0, 3]),
+        ("big < 5.5", [1, 2, 5]),
+        ("5.5 >= big", [1, 2, 5]),
+        ("big = 5.5", []),
+        ("NOT big = 5.5", [0, 1, 2, 3, 5]),
+        ("big <> 5.5", [0, 1, 2, 3, 5]),
+        ("big BETWEEN -0.5 AND 5.5", [2, 5]),
+        ("big + 1 > 5", [0, 2, 3]),
+        ("big > cloud_cover", [0, 3]),
+        ("cloud_cover >= big", [1, 5]),
+    ],
+)
+def test_integers_that_no_float_holds_are_reckoned_with(large, where, found):
+    assert ids_of(large.filter(where=where)) == [f"s{number}" for number in found]
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("10 / cloud_cover > 1", [0, 4]),
+        ("NOT 10 / cloud_cover > 1", [3]),
+        ("10 / cloud_cover > 1 OR big = 0", [0, 4, 5]),
+        ("10 div cloud_cover = 2", [4]),
+        ("10 % cloud_cover = 0", [0, 3]),
+        ("(10 / cloud_cover) IS NULL", [1, 2, 5]),
+    ],
+)
+def test_a_division_by_zero_is_not_known_and_ends_nothing(large, where, found):
+    assert ids_of(large.filter(where=where)) == [f"s{number}" for number in found]
