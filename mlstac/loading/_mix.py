@@ -8,6 +8,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from mlstac.collection import Tensor
 from mlstac.errors import InvalidArgumentError, MlstacError
 from mlstac.loading._addresses import MISSING, PLAIN, Located
 from mlstac.loading._assemble import check_pad
@@ -18,6 +19,7 @@ from mlstac.loading._feed import DatasetFeed
 from mlstac.loading._order import Order, make_order
 from mlstac.loading._remote import Pending, Requests
 from mlstac.loading._slots import Slots, make_slots
+from mlstac.loading._values import Affine, Affines, Output
 from mlstac.loading._world import find_world
 
 Integers = NDArray[np.int64]
@@ -34,7 +36,8 @@ def mix(datasets: Sequence[Dataset], weights: Sequence[float] | None = None, *, 
     Parameters
     ----------
     datasets : sequence of Dataset
-        With the same tensors: names, dtypes and shapes, as selected.
+        With the same tensors: names, dtypes and shapes, as selected. Each sample is scaled or normalized as its own
+        dataset says.
     weights : sequence of float, optional
         Share of each in an epoch; by default in proportion to their lengths.
     seed : int
@@ -198,8 +201,9 @@ class MixedFeed:
     """Samples of several datasets, by their number in the mixture."""
 
     def __init__(self, feeds: list[DatasetFeed]) -> None:
-        self.output = feeds[0].output
         self._feeds = feeds
+        self.output = _joined_output(feeds)
+        self._differing = {name for name, affine in self.output.affines.items() if isinstance(affine, Affines)}
 
     @property
     def remote(self) -> bool:
@@ -229,7 +233,10 @@ class MixedFeed:
                 if located.frames is not None:
                     frames = np.full(len(samples), PLAIN, np.int64) if frames is None else frames
                     frames[mine] = located.frames
-            merged.append(make_slots(view, Located(files, offsets, lengths, shapes, frames)))
+            laid = make_slots(view, Located(files, offsets, lengths, shapes, frames))
+            if view.name in self._differing:
+                laid.owners = samples >> _SHIFT
+            merged.append(laid)
         return merged
 
     def begin(self, batch: list[Slots], samples: Integers) -> Pending:
@@ -298,11 +305,24 @@ def _scattered(slots: Slots, mine: Integers, feed: DatasetFeed) -> Slots:
     )
 
 
+def _joined_output(feeds: list[DatasetFeed]) -> Output:
+    """How a mixture hands tensors out: as its datasets do, each sample scaled as its own dataset says."""
+    first = feeds[0].output
+    affines: dict[str, Affine | Affines] = {}
+    for view in feeds[0].views:
+        given = [feed.output.affines.get(view.name) for feed in feeds]
+        own = [affine for affine in given if not isinstance(affine, Affines)]  # no feed of one dataset has those
+        joined = Affines.of(own, len(view.layout.shape))
+        if joined is not None:
+            affines[view.name] = joined
+    return replace(first, affines=affines)
+
+
 def _check_alike(datasets: list[Dataset]) -> None:
     first = datasets[0]
-    facts = {name: (first.dtypes[name], tensor.shape, tensor.media_type) for name, tensor in first.tensors.items()}
+    facts = {name: _facts(first, name, tensor) for name, tensor in first.tensors.items()}
     for other in datasets[1:]:
-        found = {name: (other.dtypes[name], tensor.shape, tensor.media_type) for name, tensor in other.tensors.items()}
+        found = {name: _facts(other, name, tensor) for name, tensor in other.tensors.items()}
         if list(found) != list(facts):
             raise InvalidArgumentError(
                 f"datasets differ in tensors: {', '.join(facts)} and {', '.join(found)}; "
@@ -315,6 +335,17 @@ def _check_alike(datasets: list[Dataset]) -> None:
                 )
         if other.feed().output.adapter is not first.feed().output.adapter:
             raise InvalidArgumentError("datasets are of different frameworks; load all of them with one")
+        if other.feed().output.device != first.feed().output.device:
+            raise InvalidArgumentError(
+                f"datasets are for different devices, {first.feed().output.device} and {other.feed().output.device}; "
+                "load all of them for one"
+            )
+
+
+def _facts(dataset: Dataset, name: str, tensor: Tensor) -> str:
+    given = dataset.dtypes[name]
+    stored = f"stored as {tensor.dtype or tensor.media_type}" + ("" if given == tensor.dtype else f", given as {given}")
+    return f"{stored}, of shape {tensor.shape}" + ("" if tensor.media_type is None else f", {tensor.media_type}")
 
 
 def _quotas(shares: list[float]) -> Integers:

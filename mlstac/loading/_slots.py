@@ -35,6 +35,8 @@ class Slots:
     dense: bool = True
     """Whether samples lie in the buffer as in the batch, with none between that are another's."""
     buffer: Bytes = field(default_factory=lambda: np.empty(0, np.uint8))
+    owners: Integers | None = None
+    """Number of the dataset that each sample is of; None where all are of one, or it makes no difference."""
 
     @property
     def present(self) -> NDArray[np.bool_] | None:
@@ -75,6 +77,7 @@ class Slots:
             self.complete,
             self.dense,
             self.buffer[begin:end],
+            None if self.owners is None else self.owners[first:last],
         )
 
     def stored_shape(self, row: int) -> tuple[int, ...]:

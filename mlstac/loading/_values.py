@@ -1,6 +1,6 @@
 """Stored bytes as the values that the user asked for: another dtype, scaled or normalized, decoded media."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,37 @@ class Affine:
                 np.copyto(out, wide, casting="same_kind")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Affines:
+    """An affine for each of several datasets, whose samples come in one batch."""
+
+    factors: NDArray[np.float64]
+    """Shape (dataset, …): what follows the first axis has the rank of a sample."""
+    terms: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, affines: Sequence[Affine | None], rank: int) -> "Affine | Affines | None":
+        """Join the affines of several datasets, None being that of values as they are; one if all are the same."""
+        if all(affine is None for affine in affines):
+            return None
+        factors = _stack([np.ones(()) if affine is None else affine.factor for affine in affines], rank)
+        terms = _stack([np.zeros(()) if affine is None else affine.term for affine in affines], rank)
+        if affines[0] is not None and (factors == factors[0]).all() and (terms == terms[0]).all():
+            return affines[0]
+        return cls(factors, terms)
+
+    def pick(self, owners: NDArray[np.int64], rank: int) -> Affine:
+        """The affine of a batch, or of one sample if the values have no batch axis; by dataset of each sample."""
+        if rank < self.factors.ndim:
+            return Affine(self.factors[owners[0]], self.terms[owners[0]])
+        return Affine(self.factors[owners], self.terms[owners])
+
+
+def _stack(values: Sequence[NDArray[np.float64]], rank: int) -> NDArray[np.float64]:
+    shape = np.broadcast_shapes(*(value.shape for value in values), (1,) * rank)
+    return np.stack([np.broadcast_to(value, shape) for value in values])
+
+
 @dataclass(frozen=True, eq=False)
 class Output:
     """How tensors of a dataset are handed out."""
@@ -51,7 +82,7 @@ class Output:
     device: Any
     dtypes: dict[str, str]
     """Tensor -> dtype name of its values, where not as stored."""
-    affines: dict[str, Affine]
+    affines: Mapping[str, Affine | Affines]
     """Tensor -> scaling, where any; such values are F32."""
     decode: bool
     """Decode pictures and video; text and JSON always are."""
@@ -111,8 +142,9 @@ class Output:
         found: list[Any] = []
         for row, file in enumerate(slots.located.files.tolist()):
             try:
+                own = slots if slots.owners is None else slots.part(row, row + 1)
                 found.append(
-                    None if file == MISSING else self._tensor(slots, slots.place(row), self._shape(slots, row), None)
+                    None if file == MISSING else self._tensor(own, slots.place(row), self._shape(slots, row), None)
                 )
             except MlstacError as error:
                 vars(error).update(row=row)  # for whoever knows which sample that is
@@ -143,6 +175,9 @@ class Output:
         name, stored = slots.view.name, slots.view.layout.dtype
         if name in self.affines:
             affine = self.affines[name]
+            if isinstance(affine, Affines):
+                assert slots.owners is not None
+                affine = affine.pick(slots.owners, len(shape))
             result = self.allocate(data.nbytes // numpy_dtype(stored).itemsize * 4)
             out = result.view(np.float32).reshape(shape)
             affine.apply(data.view(numpy_dtype(stored)).reshape(shape), out)
