@@ -5,8 +5,6 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-_HUGE_PAGE = 2 * 2**20
-
 
 class Pool:
     """Buffers by size, given back by one thread and taken by another.
@@ -28,7 +26,7 @@ class Pool:
             buffer = self._free[nbytes].pop()  # one step for Python's lock: no other thread gets the same
         except IndexError:
             self._shrink(nbytes)
-            return _fresh(nbytes)
+            return np.empty(nbytes, np.uint8)
         self._kept_bytes -= nbytes
         return buffer
 
@@ -45,16 +43,3 @@ class Pool:
         if self._kept_bytes + len(buffer) <= self._most_bytes:
             self._kept_bytes += len(buffer)
             self._free[len(buffer)].append(buffer)
-
-
-def _fresh(nbytes: int) -> NDArray[np.uint8]:
-    """New memory that begins on a huge page, where it is large.
-
-    Elsewhere the first touch of what lies before the first huge page, and after the last, is a fault for every 4 KiB:
-    a quarter of a buffer of 8 MiB, at a third of what the copying costs. Memory that is never touched is never taken.
-    """
-    if nbytes < _HUGE_PAGE:
-        return np.empty(nbytes, np.uint8)
-    room = np.empty(nbytes + 2 * _HUGE_PAGE, np.uint8)
-    start = -room.ctypes.data % _HUGE_PAGE
-    return room[start : start + nbytes]

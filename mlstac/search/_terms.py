@@ -1,5 +1,6 @@
 """Operands of a condition: a column, a value or what is made of them, each of a kind that comparisons can trust."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -117,9 +118,32 @@ def compare(op: str, left: Term, right: Term, *, read_time: Callable[[Term], Spa
         )
     if left.kind == "bool" and op not in ("=", "<>"):
         raise InvalidArgumentError(f"where= orders {left.said} and {right.said}, which are true or false; use = or <>")
-    return _COMPARE[op](
-        left.expression if left.expression is not None else pc.scalar(left.value), scalar_for(left, right)
-    )
+    if left.is_value:
+        return _COMPARE[op](pc.scalar(left.value), pc.scalar(right.value))
+    if left.kind == "number" and right.is_value and _is_integer(left) and not float(right.value).is_integer():
+        return _compare_between(op, left.expression, float(right.value))
+    if left.kind == "number" and not right.is_value and _is_integer(left) != _is_integer(right):
+        return _COMPARE[op](as_float(left), as_float(right))
+    return _COMPARE[op](left.expression, scalar_for(left, right))
+
+
+def _compare_between(op: str, column: Any, value: float) -> Any:
+    """Integers and a number between two of them, as integers: a cast would end at the first that no float holds."""
+    if op in ("=", "<>"):
+        return pc.if_else(column.is_valid(), pc.scalar(op == "<>"), pa.scalar(None, pa.bool_()))
+    below = pa.scalar(math.floor(value), pa.int64())
+    return column > below if op in (">", ">=") else column <= below
+
+
+def as_float(term: Term) -> Any:
+    """A number as the language has them; an integer past 2^53 is the nearest, as in every comparison with a float."""
+    if term.is_value:
+        return pc.scalar(float(term.value))
+    return term.expression.cast(pa.float64(), safe=False) if _is_integer(term) else term.expression
+
+
+def _is_integer(term: Term) -> bool:
+    return term.type is not None and pa.types.is_integer(term.type)
 
 
 def _compare_time(op: str, left: Term, span: Span) -> Any:
@@ -155,8 +179,8 @@ def scalar_for(left: Term, right: Term) -> Any:
     if not right.is_value:
         return right.expression
     value = right.value
-    if right.kind == "number" and left.type is not None and pa.types.is_integer(left.type):
-        return pa.scalar(exact_integer(left, value), pa.int64()) if float(value).is_integer() else pa.scalar(value)
+    if right.kind == "number" and _is_integer(left):
+        return pa.scalar(exact_integer(left, value), pa.int64())
     return pa.scalar(value)
 
 
@@ -164,7 +188,7 @@ def exact_integer(column: Term, value: float) -> int:
     """An integral value for a column of integers."""
     if abs(value) >= MAX_EXACT:
         raise InvalidArgumentError(
-            f"where= compares {column.said} with {value:.0f}: integers past 2^53 lose digits in CQL2's numbers; "
+            f"where= compares {column.said} with {value:.17g}: integers past 2^53 lose digits in CQL2's numbers; "
             "keep such numbers as text, or choose rows with ds.subset"
         )
     return int(value)

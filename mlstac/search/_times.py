@@ -103,10 +103,12 @@ def relate(name: str, left: Interval, right: Interval) -> Any:
         A bool where both intervals are the query's own.
     """
     found = RELATIONS[name](left.start, left.end, right.start, right.end)
+    known = None
     for instant in (*left, *right):
-        if instant.is_column:  # x == x is null where x is, whatever the rest comes to
-            found = both(found, instant.value == instant.value)
-    return found
+        if instant.is_column:
+            known = instant.value.is_valid() if known is None else known & instant.value.is_valid()
+    # AND would not do: what is false whatever the time (before an open end) stays false, and its NOT true
+    return found if known is None else pc.if_else(known, found, pa.scalar(None, pa.bool_()))
 
 
 def _before(some: Instant, more: Instant) -> Any:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from mlstac.errors import InvalidArgumentError
 from mlstac.search._geometry import box_region, meets_bounds, parse_bbox, parse_region
-from mlstac.search._terms import Term, column_term, compare, exact_integer
+from mlstac.search._terms import Term, as_float, column_term, compare, exact_integer
 from mlstac.search._tests import LISTS, SPATIAL, Test, list_test, spatial_test
 from mlstac.search._times import (
     RELATIONS,
@@ -171,7 +171,7 @@ class Translator:
         if wrong:
             raise InvalidArgumentError(f"where= reckons ({name}) with {wrong[0]}, which is no number")
         said = f" {name} ".join(term.said for term in terms)
-        parts = [pc.scalar(t.value) if t.is_value else t.expression.cast(pa.float64()) for t in terms]
+        parts = [as_float(term) for term in terms]
         if len(parts) == 1:  # a sign
             return Term("number", said, parts[0] * -1.0 if name == "-" else parts[0])
         found = parts[0]
@@ -304,11 +304,13 @@ def _reckon(name: str, some: Any, more: Any) -> Any:
         return some - more
     if name == "*":
         return some * more
-    if name == "/":
-        return some / more
     if name == "^":
         return pc.power(some, more)
-    whole = pc.trunc(some / more)
+    # Arrow ends a whole query at one row with a zero; what comes of that row alone is not known.
+    parts = pc.divide(some, pc.if_else(more == 0.0, pa.scalar(None, pa.float64()), more))
+    if name == "/":
+        return parts
+    whole = pc.trunc(parts)
     return whole if name == "div" else some - whole * more
 
 
