@@ -62,7 +62,7 @@ def _table(cell: dict[str, Any]) -> list[str]:
     if cell["mode"] != "write":
         columns += ["first batch s", "anonymous MB", "shuffle spread"]
     if remote:
-        columns += ["requests", "fetched / needed", "connections"]
+        columns += ["after it, of the cap", "requests", "fetched / needed", "connections"]
     rows = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     for name, row in cell["contenders"].items():
         title = NAMES[name][0]
@@ -74,7 +74,9 @@ def _table(cell: dict[str, Any]) -> list[str]:
         if cell["mode"] != "write":
             line += [_number(row.get("first_s"), 3), _number(row.get("anon_mb"), 0), _number(row.get("spread"), 2)]
         if remote:
+            after = row.get("after_first")
             line += [
+                _number(after and after * _sample_bytes(cell) / cell["cap"], 2),
                 _number(row.get("requests"), 0),
                 _number(row.get("fetched_per_needed"), 3),
                 _number(row.get("connections"), 0),

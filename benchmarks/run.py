@@ -137,7 +137,7 @@ def measure(cell: Cell, names: list[str], work: Path, rounds: int, fraction: int
                 print(f"{cell.name:32} {name:14} {_line(run, check=number == -1)}", flush=True)
                 if number >= 0:
                     runs[name].append(run)
-    return {name: _summary(runs[name], runs[names[0]], KINDS[cell.kind].sample_bytes) for name in names}
+    return {name: _summary(runs[name], runs[names[0]], cell.kind) for name in names}
 
 
 def _prepare(name: str, kind: str, count: int, work: Path) -> None:
@@ -197,7 +197,7 @@ def _line(run: dict[str, Any], *, check: bool) -> str:
     return f"{run['samples'] / run['seconds']:10,.0f} samples/s  first {run.get('first_s', 0):.3f} s"
 
 
-def _summary(runs: list[dict[str, Any]], anchor: list[dict[str, Any]], sample_bytes: int) -> dict[str, Any]:
+def _summary(runs: list[dict[str, Any]], anchor: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     good = [run for run in runs if "error" not in run]
     if not good:
         return {"error": runs[0]["error"] if runs else "not run"}
@@ -219,7 +219,14 @@ def _summary(runs: list[dict[str, Any]], anchor: list[dict[str, Any]], sample_by
         if all(name in run for run in good):
             summary[name] = statistics.median(run[name] for run in good)
     if all("bytes" in run for run in good):
-        summary["fetched_per_needed"] = statistics.median(run["bytes"] / run["samples"] / sample_bytes for run in good)
+        needed = KINDS[kind].sample_bytes
+        summary["fetched_per_needed"] = statistics.median(run["bytes"] / run["samples"] / needed for run in good)
+        # opening and the first batch are a large part of so short an epoch; who hands out all at its end has no rate
+        streamed = [run for run in good if run.get("first_s", run["seconds"]) < run["seconds"] / 2]
+        if len(streamed) == len(good):
+            summary["after_first"] = statistics.median(
+                (run["samples"] - KINDS[kind].batch) / (run["seconds"] - run["first_s"]) for run in streamed
+            )
     return summary
 
 

@@ -13,8 +13,8 @@ from mlstac import write as write_dataset
 
 
 def write(folder: Path, kind: str, count: int) -> None:
-    """Author the dataset from a generator of dicts."""
-    write_dataset(make_samples(kind, count), folder, id=kind, license="CC0-1.0", tasks=["pretraining"])
+    """Author the dataset from a generator of dicts; without the card and its pictures, which no peer makes."""
+    write_dataset(make_samples(kind, count), folder, id=kind, license="CC0-1.0", tasks=["pretraining"], card=False)
 
 
 def epoch(case: Case) -> Iterator[Batch]:
