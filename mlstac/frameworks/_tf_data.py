@@ -73,6 +73,32 @@ def stream(batches: Callable[[], Iterator[dict[str, Any]]], spec: Mapping[str, A
     return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(1)
 
 
+def unbatch(batches: Any, count: int) -> Any:
+    """Samples of a dataset of batches, one by one: TensorFlow cuts them, and no Python runs for a sample.
+
+    Parameters
+    ----------
+    batches : tf.data.Dataset
+        From `stream`.
+    count : int
+        Samples of one iteration.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of dicts of dense tensors: of a ragged one each sample's rows.
+    """
+    shapes = {name: kind.shape[1:] for name, kind in batches.element_spec.items()}
+
+    def dense(sample: dict[str, Any]) -> dict[str, Any]:
+        return {name: tf.ensure_shape(tensor, shapes[name]) for name, tensor in sample.items()}
+
+    data = batches.unbatch()
+    if any(isinstance(kind, tf.RaggedTensorSpec) for kind in batches.element_spec.values()):
+        data = data.map(dense)
+    return data.apply(tf.data.experimental.assert_cardinality(count))
+
+
 def _value(item: Any, kind: Any) -> Any:
     if isinstance(kind, tf.RaggedTensorSpec):
         lengths = tf.constant([len(rows) for rows in item], tf.int64)

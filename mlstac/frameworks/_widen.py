@@ -1,5 +1,6 @@
 """What dtypes a dataset's tensors will have in a framework: checked, and announced, before any batch."""
 
+import sys
 import warnings
 from collections.abc import Mapping
 
@@ -11,7 +12,9 @@ class WidenedWarning(UserWarning):
     """Tensors come in a wider dtype than they are stored in, since the framework lacks theirs; values are the same."""
 
 
-def check_dtypes(adapter: Adapter, dtypes: Mapping[str, str], *, narrow: bool = False) -> dict[str, str]:
+def check_dtypes(
+    adapter: Adapter, dtypes: Mapping[str, str], *, narrow: bool = False, announce: bool = True
+) -> dict[str, str]:
     """Dtypes that tensors will have in a framework; call it once, at load.
 
     Parameters
@@ -22,6 +25,8 @@ def check_dtypes(adapter: Adapter, dtypes: Mapping[str, str], *, narrow: bool = 
         Tensor -> safetensors name, as stored, or as converted by ``as_dtype``.
     narrow : bool
         The caller accepts a narrower dtype where the framework has no other (jax without x64).
+    announce : bool
+        Warn of what is widened, unless it was said before.
 
     Returns
     -------
@@ -31,7 +36,7 @@ def check_dtypes(adapter: Adapter, dtypes: Mapping[str, str], *, narrow: bool = 
     Warns
     -----
     WidenedWarning
-        Once for all tensors, if a dtype is widened.
+        Once for all tensors, if a dtype is widened; at the line that called mlstac.
 
     Raises
     ------
@@ -45,10 +50,19 @@ def check_dtypes(adapter: Adapter, dtypes: Mapping[str, str], *, narrow: bool = 
         except DtypeError as error:
             raise DtypeError(f"tensor {name!r}: {error}") from error
     widened = [f"{name!r} from {dtype} to {held[name]}" for name, dtype in dtypes.items() if held[name] != dtype]
-    if widened and not narrow:
+    if widened and announce and not narrow:
         warnings.warn(
             f"{adapter.NAME} has no such dtype, so tensors are widened, value by value: {', '.join(widened)}",
             WidenedWarning,
-            stacklevel=3,
+            stacklevel=_callers_level(),
         )
     return held
+
+
+def _callers_level() -> int:
+    """``stacklevel``, as `check_dtypes` gives it, of the first frame that is not of this package."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    return level

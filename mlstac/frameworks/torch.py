@@ -190,6 +190,10 @@ def encode(tensor: torch.Tensor) -> tuple[str, tuple[int, ...], NDArray[np.uint8
     if tensor.device.type == "meta":
         raise InvalidSampleError("cannot write a torch tensor on device 'meta': it has no values")
     name = _NAMES.get(tensor.dtype)
+    if name is None and "float4" in str(tensor.dtype):
+        raise InvalidSampleError(
+            f"cannot write a tensor of dtype {tensor.dtype}: mlstac takes none that is packed; give .view(torch.uint8)"
+        )
     if name is None:
         mend = ".to(torch.complex64)" if tensor.is_complex() else ".to(torch.float32)"
         raise InvalidSampleError(

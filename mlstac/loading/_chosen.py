@@ -244,7 +244,7 @@ class Chosen:
             _device=device,
             _narrow=narrow,
         )
-        derived.feed()
+        derived.check()
         return derived
 
     def statistics(self, tensor: str) -> TensorStatistics:
@@ -279,7 +279,7 @@ class Chosen:
             setattr(derived, name, value)
         return derived
 
-    def feed(self) -> DatasetFeed:
+    def feed(self, *, announce: bool = False) -> DatasetFeed:
         """What reads samples and says how tensors are handed out; made once."""
         if self._cached_feed is None:
             output = make_output(
@@ -290,13 +290,17 @@ class Chosen:
                 affines=affines_of(self.tensors, self._scaling),
                 decode=self._origin.decode,
                 narrow=self._narrow,
+                announce=announce,
             )
             self._cached_feed = DatasetFeed(self._reader, self._fields, self._rows, output)
         return self._cached_feed
 
     def check(self) -> None:
-        """See that the framework, the device and every dtype are there; called at load, before anything is read."""
-        self.feed()
+        """See that the framework, the device and every dtype are there; called at load, before anything is read.
+
+        What is chosen of the dataset later has the same dtypes, and says nothing more of them.
+        """
+        self.feed(announce=True)
 
     @property
     def dtypes(self) -> dict[str, str]:

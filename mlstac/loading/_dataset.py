@@ -145,12 +145,14 @@ class Dataset(Chosen):
         rank, world_size = find_world(options.pop("rank", None), options.pop("world_size", None))
         return BatchStream(self, {"batch_size": batch_size, "rank": rank, "world_size": world_size, **options})
 
-    def to_tf(self, batch_size: int, **options: Any) -> Any:
-        """Batches as a ``tf.data.Dataset`` with a static ``element_spec``; each iteration is the next epoch.
+    def to_tf(self, batch_size: int | None = None, **options: Any) -> Any:
+        """A ``tf.data.Dataset`` of batches with a static ``element_spec``; each iteration is the next epoch.
 
         Parameters
         ----------
-        batch_size : int
+        batch_size : int, optional
+            None gives single samples, for a pipeline that makes batches itself. They are read many at a time all the
+            same; batches made here are faster still.
         **options
             As for `batches`; tensors that vary in their first axis alone are a ``tf.RaggedTensor`` unless ``pad`` is
             given.

@@ -1,11 +1,13 @@
 """``mlstac.load`` and ``mlstac.open``: from a source to a dataset, with nothing read but the collection."""
 
+import warnings
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mlstac.collection import Collection
 from mlstac.errors import ChangedError, CollectionError, InvalidArgumentError, NotFoundError
+from mlstac.frameworks import WidenedWarning
 from mlstac.loading._catalog import Catalog
 from mlstac.loading._chosen import Origin
 from mlstac.loading._dataset import Dataset
@@ -219,11 +221,13 @@ def restore(config: Config, fingerprint: str, steps: Sequence[tuple[str, dict[st
         if not still_stands(then, place.collection, config.splits):
             raise ChangedError(f"{redact(place.url)} has changed since the dataset was made; load it again")
         place = place._replace(collection=then)
-    dataset = _make(config, place, fetcher)
-    if dataset.fingerprint != fingerprint:
-        raise ChangedError(f"{redact(place.url)} has changed since the dataset was made; load it again")
-    for verb, arguments in steps:
-        dataset = dataset.repeat(verb, arguments)
+    with warnings.catch_warnings():  # what was said where the dataset was made need not be said by every worker
+        warnings.simplefilter("ignore", WidenedWarning)
+        dataset = _make(config, place, fetcher)
+        if dataset.fingerprint != fingerprint:
+            raise ChangedError(f"{redact(place.url)} has changed since the dataset was made; load it again")
+        for verb, arguments in steps:
+            dataset = dataset.repeat(verb, arguments)
     return dataset
 
 

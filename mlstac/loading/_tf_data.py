@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 from mlstac.collection import Tensor
 from mlstac.errors import DtypeError, InvalidArgumentError
 from mlstac.frameworks import check_dtypes, get_adapter
+from mlstac.loading._world import find_world
 
 if TYPE_CHECKING:
     from mlstac.loading._dataset import Dataset
 
+_GROUP_BYTES = 4 << 20
+"""Bytes that are read together where samples are handed out one by one."""
+_GROUP_SAMPLES = 256
+
 
 def make_tf_dataset(
     dataset: "Dataset",
-    batch_size: int,
+    batch_size: int | None = None,
     *,
     epoch: int = 0,
     drop_last: bool = False,
@@ -31,7 +36,9 @@ def make_tf_dataset(
     ----------
     dataset : Dataset
         Of any framework.
-    batch_size : int
+    batch_size : int, optional
+        None gives single samples, read many at a time and cut by TensorFlow. Tensors are refused as in batches without
+        ``pad``.
     epoch : int
         Number of the first iteration.
     drop_last : bool
@@ -60,11 +67,15 @@ def make_tf_dataset(
         raise InvalidArgumentError(
             "transform= may change the types of tensors; give it to the tf.data.Dataset: .map(function)"
         )
+    single = batch_size is None
+    if single and (pad or drop_last):
+        raise InvalidArgumentError("pad= and drop_last= are for batches: give batch_size, or leave them out")
     adapter: Any = get_adapter("tensorflow")
     plain = dataset.with_framework("numpy")
     dtypes = plain.dtypes
     check_dtypes(adapter, {name: dtype for name, dtype in dtypes.items() if plain.tensors[name].media_type is None})
-    size = batch_size if drop_last else None
+    rows = batch_size or _group(plain.feed().sample_bytes)
+    size = rows if drop_last else None
     spec: dict[str, Any] = {}
     for name, tensor in plain.tensors.items():
         for part, (dtype, shape, ragged) in _parts(name, tensor, dtypes[name], pad=pad or {}).items():
@@ -74,7 +85,7 @@ def make_tf_dataset(
                 raise DtypeError(f"tensor {name!r}: {error}") from error
 
     def batches(number: int) -> Any:
-        return plain.batches(batch_size, epoch=number, drop_last=drop_last, pad=pad, **options)
+        return plain.batches(rows, epoch=number, drop_last=drop_last, pad=pad, **options)
 
     epochs = itertools.count(epoch)
 
@@ -82,7 +93,16 @@ def make_tf_dataset(
         iteration: Iterator[dict[str, Any]] = iter(batches(next(epochs)))
         return iteration
 
-    return adapter.stream(iterate, spec, len(batches(epoch)))
+    first = batches(epoch)
+    data = adapter.stream(iterate, spec, len(first))
+    if not single:
+        return data
+    _, ranks = find_world(options.get("rank"), options.get("world_size"))
+    return adapter.unbatch(data, (len(plain) + first.padding) // ranks)
+
+
+def _group(sample_bytes: int) -> int:
+    return max(1, min(_GROUP_SAMPLES, _GROUP_BYTES // sample_bytes))
 
 
 Part = tuple[str, tuple[int | None, ...], bool]

@@ -205,8 +205,11 @@ def make_output(
     affines: dict[str, Affine],
     decode: bool,
     narrow: bool = False,
+    announce: bool = False,
 ) -> Output:
     """Find the framework and the device, and see that the framework can hold every tensor.
+
+    With ``announce`` it warns of tensors that the framework holds in a wider dtype.
 
     Raises
     ------
@@ -224,7 +227,7 @@ def make_output(
             held[name] = targets.get(name, stored)
         else:
             encoded[name] = encoded_kind(tensor.media_type, pictures=decode)
-    given = check_dtypes(adapter, held, narrow=narrow)
+    given = check_dtypes(adapter, held, narrow=narrow, announce=announce)
     if narrow:  # what the framework cannot hold is converted here, where it is checked value by value
         targets = targets | {name: dtype for name, dtype in given.items() if dtype != held[name]}
     return Output(adapter, adapter.resolve_device(device), targets, affines, decode, given | encoded)

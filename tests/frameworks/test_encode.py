@@ -194,6 +194,7 @@ REFUSED = {
         "quantized.*dequantize",
     ),
     "torch-meta": (lambda: torch.ones(2, device="meta"), "no values"),
+    "torch-float4": (lambda: torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2), r"\.view\(torch\.uint8\)"),
     "torch-complex128": (lambda: torch.ones(2, dtype=torch.complex128), r"torch\.complex64"),
     "tensorflow-ragged": (lambda: tf.ragged.constant([[1], [2, 3]]), "RaggedTensor; give one sample's rows"),
     "tensorflow-sparse": (lambda: tf.sparse.eye(3), r"SparseTensor; give tf\.sparse\.to_dense"),

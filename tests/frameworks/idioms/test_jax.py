@@ -42,6 +42,26 @@ def test_a_dataset_is_a_source_for_grain(bands, truth):
     assert sorted(sums.tolist()) == sorted(truth["input"].astype(int).sum((1, 2, 3)).tolist())
 
 
+def test_the_workers_of_grain_read_it(bands, truth_file, run):
+    script = """
+        import sys
+        import grain, numpy as np
+        from absl import flags
+        import mlstac
+        if __name__ == "__main__":
+            flags.FLAGS.mark_as_parsed()  # as absl.app.run does; grain reads its flags
+            ds = mlstac.load(sys.argv[1], framework="numpy")
+            ds[0]  # used here before there are workers
+            order = grain.samplers.IndexSampler(60, shard_options=grain.sharding.NoSharding(), num_epochs=1)
+            batching = [grain.transforms.Batch(10)]
+            loader = grain.DataLoader(data_source=ds, sampler=order, operations=batching, worker_count=2)
+            sums = sorted(int(image.astype(int).sum()) for batch in loader for image in batch["input"])
+            assert sums == sorted(np.load(sys.argv[2])["input"].astype(int).sum((1, 2, 3)).tolist())
+            print("ok")
+    """
+    assert run(script, bands, truth_file) == "ok\n"
+
+
 def features(batch):
     return batch["input"].astype(jnp.float32).mean((2, 3)) / 4000
 

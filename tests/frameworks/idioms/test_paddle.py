@@ -1,5 +1,7 @@
 """paddle.io.DataLoader, as paddle's users know it: and uint16 never as the bits of bfloat16."""
 
+import pickle
+
 import numpy as np
 import paddle
 import pytest
@@ -19,6 +21,18 @@ def test_samples_and_batches_have_wider_integers(ds, truth):
     np.testing.assert_array_equal(ds[4]["input"].numpy(), truth["input"][4])
     got = np.concatenate([batch["input"].numpy() for batch in ds.batches(16)])
     np.testing.assert_array_equal(got, truth["input"])
+
+
+def test_widening_is_said_once_at_the_line_that_loads(bands):
+    with pytest.warns(WidenedWarning) as caught:
+        ds = mlstac.load(bands, framework="paddle")
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(WidenedWarning) as caught:
+        mlstac.load(bands, framework="numpy").with_framework("paddle")
+    assert [warning.filename for warning in caught] == [__file__]
+    # warnings are errors here: what is chosen later says nothing, nor does a worker that is sent it
+    again = pickle.loads(pickle.dumps(ds.select(tensors=["input"]).window(y=slice(0, 4), x=slice(0, 4))))
+    assert again[0]["input"].dtype == paddle.int32
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -23,6 +23,32 @@ def test_to_tf_is_a_tf_data_dataset_of_batches_with_a_static_type(bands, truth):
     np.testing.assert_array_equal(np.concatenate([batch["label"].numpy() for batch in got]), truth["label"])
 
 
+def test_without_a_batch_size_samples_come_one_by_one(bands, truth):
+    data = mlstac.load(bands, framework="tensorflow").to_tf()
+    assert data.element_spec == {"input": tf.TensorSpec((3, 8, 8), tf.uint16), "label": tf.TensorSpec((), tf.int32)}
+    assert len(data) == len(truth["label"])
+    np.testing.assert_array_equal(np.stack([sample["input"].numpy() for sample in data]), truth["input"])
+    shuffled = mlstac.load(bands, framework="numpy").to_tf(shuffle=True, seed=1)
+    expected = next(iter(mlstac.load(bands, framework="numpy").batches(60, shuffle=True, seed=1)))
+    assert [int(sample["label"]) for sample in shuffled] == expected["label"].tolist()
+
+
+def test_single_samples_of_a_rank_are_as_many_as_it_has(bands):
+    ds = mlstac.load(bands, framework="numpy").subset(slice(0, 11))
+    for rank in range(2):
+        data = ds.to_tf(rank=rank, world_size=2)
+        assert len(data) == len(list(data)) == 6
+
+
+def test_single_samples_take_no_python_each(bands, monkeypatch):
+    from mlstac.frameworks import _tf_data
+
+    steps = []
+    monkeypatch.setattr(_tf_data, "_value", lambda item, _: steps.append(1) or item)
+    assert len(list(mlstac.load(bands, framework="numpy").to_tf())) == 60
+    assert len(steps) == 2  # one batch of two tensors
+
+
 def test_the_batch_size_is_static_where_every_batch_is_full(bands):
     data = mlstac.load(bands, framework="torch").to_tf(16, drop_last=True)
     assert data.element_spec["input"] == tf.TensorSpec((16, 3, 8, 8), tf.uint16)
@@ -84,6 +110,15 @@ def test_text_and_ragged_tensors_have_types_of_their_own(mixed):
     (batch,) = data
     assert [text.decode() for text in batch["caption"].numpy()] == [f"pond {index}" for index in range(1, 5)]
     assert batch["boxes"].row_lengths().numpy().tolist() == [1, 2, 3, 4]
+
+
+def test_single_samples_have_their_own_text_and_rows(mixed):
+    data = mixed.select(tensors=["caption", "boxes"]).to_tf()
+    assert data.element_spec == {"caption": tf.TensorSpec((), tf.string), "boxes": tf.TensorSpec((None, 4), tf.float32)}
+    assert [sample["caption"].numpy().decode() for sample in data] == [f"pond {index}" for index in range(1, 5)]
+    assert [sample["boxes"].numpy().tolist() for sample in data] == [[[index] * 4] * index for index in range(1, 5)]
+    with pytest.raises(InvalidArgumentError, match="give batch_size"):
+        mixed.to_tf(pad={"mask": 0})
 
 
 def test_padded_tensors_have_a_mask(mixed):
