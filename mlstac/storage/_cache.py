@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from mlstac.errors import InvalidArgumentError
 from mlstac.storage._answers import Version
-from mlstac.storage._entry import Entry, create_entry, remove_entry
+from mlstac.storage._entry import Entry, create_entry, remove_entry, space_of
 from mlstac.storage._options import split_login
 from mlstac.storage._reads import Read
 from mlstac.storage._sizes import parse_size
@@ -132,7 +132,8 @@ class Cache:
         if count > self.max_bytes // 4:
             return
         try:
-            self._make_room(count)
+            # to a disk, a few bytes are a block
+            self._make_room(sum(space_of(start, start + len(view)) for start, view in segments))
             with self._entry(read.url, read.size, create=version) as entry:
                 if entry is not None:
                     written = entry.write(segments)
@@ -197,6 +198,8 @@ class Cache:
                 if not (self.folder / name).is_dir():
                     create_entry(self.folder / name, self._scratch("new"), create, size)
                 entry = self._known(name)
+                if entry is not None and not entry.version.agrees(create):
+                    entry = None  # another process made one of another state meanwhile: these bytes are none of its
             if entry is not None:
                 self._entries.move_to_end(name)
                 entry.lock.acquire()

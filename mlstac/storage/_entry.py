@@ -15,6 +15,9 @@ from mlstac.storage._journal import RECORD_BYTES, Index, read_records, write_rec
 FILES = ("data", "journal", "version")
 """All that an entry's folder holds; nothing else is ever removed from one."""
 
+BLOCK_BYTES = 4096
+"""What file systems give to a file at the least."""
+
 _NOT = (1 << 64) - 1
 
 
@@ -30,6 +33,11 @@ def create_entry(folder: Path, scratch: Path, version: Version, size: int) -> No
             scratch.rename(folder)
     finally:
         remove_entry(scratch)
+
+
+def space_of(start: int, stop: int) -> int:
+    """Return the most that a range of a sparse file, with its record, adds to what the disk holds: whole blocks."""
+    return (-(-stop // BLOCK_BYTES) - start // BLOCK_BYTES) * BLOCK_BYTES + RECORD_BYTES
 
 
 def remove_entry(folder: Path) -> None:
@@ -121,19 +129,19 @@ class Entry:
         return self._index.missing(start, stop) if bad else missing
 
     def write(self, segments: list[tuple[int, memoryview]]) -> int:
-        """Keep what is new of some segments; return the bytes written."""
-        spans, count = [], 0
+        """Keep what is new of some segments; return the space on disk that they may take."""
+        spans, space = [], 0
         for start, view in segments:
             for first, last in self._index.missing(start, start + len(view)):
                 part = view[first - start : last - start]
                 self._write_at(first, part)
                 spans.append((first, last, xxhash.xxh3_64_intdigest(part)))
-                count += last - first
+                space += space_of(first, last)
         if spans:
             self._append(write_records(spans))
             for span in spans:
                 self._index.add(*span)
-        return count
+        return space
 
     def forget(self, start: int, stop: int) -> None:
         """Take ranges for absent from now on, here and in every process that opens the journal later."""

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from mlstac.errors import ChangedError, InvalidArgumentError
 from mlstac.storage import Cache, Fetcher, Read
+from mlstac.storage._answers import Version
 from mlstac.storage._cache import stable_name
-from mlstac.storage._entry import Entry
+from mlstac.storage._entry import Entry, create_entry
 from mlstac.storage._journal import RECORD_BYTES, Index, read_records, subtract, write_records
 from tests.storage.conftest import QuickClock, assert_fetches, ranges
 
@@ -222,6 +223,39 @@ def test_the_cap_holds_and_whole_shards_go_oldest_first(fault_server, tmp_path):
         assert server.count == before
         assert_fetches(fetcher, server.url + "0.bin", files["0.bin"], [(0, 10)], size=200_000)
         assert server.count == before + 1
+
+
+def test_the_cap_counts_the_blocks_that_small_rows_take_on_disk(tmp_path):
+    cache = Cache(tmp_path, 1_000_000)
+    size, step = 4_096_000, 4_096
+    most = 0
+    for number in range(2_000):  # 64 bytes each, and a block of the disk
+        name, start = f"http://host/{number // 500}.bin", number % 500 * step
+        cache.keep(Read(name, start, start + 64, [(0, memoryview(bytes(64)))], size), Version(size, "v1", ""))
+        if number % 25 == 0:
+            most = max(most, space_of(cache.folder))
+    cache.close()
+    assert 500_000 < most <= 1_000_000
+
+
+def test_an_entry_that_another_process_made_of_another_state_takes_nothing_of_this_one(tmp_path, monkeypatch):
+    old, new = Version(1_000, "old", ""), Version(1_000, "new", "")
+
+    def make(folder, scratch, version, size):
+        # the other process comes first: nobody may see the entry between its being missed and its being made
+        create_entry(folder, scratch.with_name("new-1-abc"), old, size)
+        create_entry(folder, scratch, version, size)
+
+    monkeypatch.setattr("mlstac.storage._cache.create_entry", make)
+    cache = Cache(tmp_path, "1MB")
+    cache.keep(Read("http://host/a.bin", 0, 100, [(0, memoryview(b"n" * 100))], 1_000), new)
+    cache.close()
+    other = Cache(tmp_path, "1MB")
+    got = bytearray(100)
+    missing, version = other.take(Read("http://host/a.bin", 0, 100, [(0, memoryview(got))], 1_000))
+    other.close()
+    assert version is None
+    assert [(read.start, read.stop) for read in missing] == [(0, 100)]
 
 
 def test_other_files_in_the_folder_survive(server, content, tmp_path):
