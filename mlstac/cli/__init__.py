@@ -1,4 +1,4 @@
-"""The command line: `mlstac info`, `serve`, `preview`, `demo`. Thin over the face; data to stdout, talk to stderr."""
+"""The command line: one command a thing to do, thin over the face; data to stdout, talk to stderr."""
 
 from mlstac.cli._app import main
 

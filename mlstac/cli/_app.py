@@ -10,7 +10,7 @@ import mlstac
 
 app = typer.Typer(
     name="mlstac",
-    help="Look at, serve and draw machine-learning datasets of Earth observation.",
+    help="Look at, make and host machine-learning datasets of Earth observation.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # an unknown error is shown as Python shows it
@@ -53,7 +53,7 @@ def _options(
     pass
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def info(source: Source, *, as_json: AsJson = False) -> None:
     """Say what a dataset holds, and where it is from."""
     from mlstac.cli._info import show_info
@@ -61,7 +61,7 @@ def info(source: Source, *, as_json: AsJson = False) -> None:
     show_info(source, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="Host")
 def serve(
     path: Annotated[Path, typer.Argument(exists=True, resolve_path=True, help="A dataset, or a folder of datasets.")],
     *,
@@ -75,7 +75,7 @@ def serve(
     serve_folder(path, host=host, port=port, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def preview(
     source: Source,
     *,
@@ -94,7 +94,7 @@ def preview(
     write_preview(source, out, split=split, count=samples, as_json=as_json)
 
 
-@app.command("export-items")
+@app.command("export-items", rich_help_panel="STAC")
 def export_items(
     source: Source,
     *,
@@ -114,7 +114,7 @@ def export_items(
     export(source, out, split=split, query={"bbox": read_bbox(bbox), "datetime": datetime, "where": where})
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def validate(
     source: Source,
     *,
@@ -136,7 +136,7 @@ def validate(
     show_report(source, deep=deep, as_json=as_json, schemas=schemas, allow_hosts=tuple(allow_host or ()))
 
 
-@app.command()
+@app.command(rich_help_panel="Make")
 def append(
     path: Annotated[str, typer.Argument(metavar="FOLDER", help="The dataset that grows.")],
     source: Annotated[str, typer.Argument(metavar="URL", help="The dataset whose samples are added.")],
@@ -153,7 +153,7 @@ def append(
     append_samples(path, source, split=split, version=version, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="Make")
 def gc(
     path: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset.")],
     *,
@@ -169,7 +169,7 @@ def gc(
     collect_garbage(path, dry_run=dry_run, unfinished=unfinished, as_json=as_json)
 
 
-@app.command("list-items")
+@app.command("list-items", rich_help_panel="STAC")
 def list_items(
     source: Annotated[str, typer.Argument(metavar="URL", help="A STAC API, a static catalog, or a file of Items.")],
     *,
@@ -186,7 +186,7 @@ def list_items(
     list_lines(source, collections=collection or None, query=query)
 
 
-@app.command()
+@app.command(rich_help_panel="Host")
 def publish(
     source: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset on this machine.")],
     url: Annotated[str, typer.Argument(help="s3://bucket/folder, gs://…, az://…, or hf://datasets/org/name.")],
@@ -219,7 +219,7 @@ def publish(
     )
 
 
-@app.command()
+@app.command(rich_help_panel="Make")
 def convert(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A folder, a file, a pattern, or a URL of a main.json.")
@@ -263,7 +263,7 @@ def convert(
     )
 
 
-@app.command()
+@app.command(rich_help_panel="Host")
 def download(
     source: Source,
     path: Annotated[str, typer.Argument(metavar="FOLDER", help="Where it goes; made if it is not there.")],
@@ -281,7 +281,7 @@ def download(
     download_dataset(source, path, splits=split or [], revision=revision, options=option or [], as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def stats(
     source: Source,
     *,
@@ -297,7 +297,7 @@ def stats(
     show_stats(source, split=split, recompute=recompute, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="Make")
 def card(
     path: Annotated[
         Path, typer.Argument(exists=True, file_okay=False, metavar="FOLDER", help="A dataset's folder on this machine.")
@@ -318,7 +318,7 @@ def card(
     write_card(path, overwrite=overwrite, pictures=pictures, source=source, as_json=as_json)
 
 
-@app.command("export-tdml")
+@app.command("export-tdml", rich_help_panel="STAC")
 def export_tdml(
     source: Source,
     *,
@@ -333,7 +333,7 @@ def export_tdml(
     write_tdml(source, out, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="Make")
 def rebuild(
     path: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset whose catalogs are lost or damaged.")],
     *,
@@ -345,7 +345,7 @@ def rebuild(
     rebuild_catalogs(path, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="More")
 def demo(
     *,
     out: Annotated[
@@ -359,7 +359,7 @@ def demo(
     run_demo(out, echo=OUT)
 
 
-@app.command()
+@app.command(rich_help_panel="More")
 def version(*, as_json: AsJson = False) -> None:
     """Print the version; as JSON, those of packages too."""
     from mlstac.cli._version import show_version
