@@ -35,6 +35,15 @@ class Reading(NamedTuple):
     length: int
     """Positions of the epoch."""
     max_in_flight_bytes: int
+    scratch_bytes: int = 0
+    """Bytes that each sample takes on its way besides: of windows, what is read and dropped."""
+    shared_bytes: int = 0
+    """The same of a sample whose neighbours are read with it, for their checksum; many samples share them."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that a step takes until it is assembled, neighbours apart."""
+        return (self.sample_bytes + self.scratch_bytes) * self.batch_size
 
 
 def chunk_steps(reading: Reading) -> Iterator[int]:
@@ -48,8 +57,7 @@ def chunk_steps(reading: Reading) -> Iterator[int]:
 
 
 def _sizes(reading: Reading) -> Iterator[int]:
-    step_bytes = reading.sample_bytes * reading.batch_size
-    most = max(1, min(CHUNK_BYTES, reading.max_in_flight_bytes) // step_bytes)
+    most = max(1, min(CHUNK_BYTES, reading.max_in_flight_bytes) // reading.held_bytes)
     small = reading.sample_bytes < SMALL_BYTES
     if not reading.remote or reading.region <= 1 or (reading.region >= reading.length and not small):
         yield from _growing(most)
@@ -67,13 +75,17 @@ def _growing(most: int) -> Iterator[int]:
 
 
 def _by_regions(reading: Reading) -> Iterator[int]:
-    """One step, then the rest of the first group, then group by group: each is read once, in long ranges."""
+    """One step, then the rest of the first group, then group by group: each is read once, in long ranges.
+
+    Of large samples a group may be more than memory should hold; then it is read in parts.
+    """
+    most = max(1, reading.max_in_flight_bytes // 2 // reading.held_bytes)
     position = reading.start
     yield 1
     position += reading.stride
     while True:
         end = (position // reading.region + 1) * reading.region
-        size = max(1, -(-(end - position) // reading.stride))
+        size = max(1, min(most, -(-(end - position) // reading.stride)))
         yield size
         position += size * reading.stride
 
@@ -81,7 +93,11 @@ def _by_regions(reading: Reading) -> Iterator[int]:
 def _scattered(reading: Reading) -> Iterator[int]:
     """Few samples by a request each, then as many as memory holds with all that lies between them."""
     total = reading.length * reading.sample_bytes
-    most = max(1, reading.max_in_flight_bytes // 2 // (reading.sample_bytes * reading.batch_size))
+    budget = reading.max_in_flight_bytes // 2
+    # so many that each has neighbours of its own; or more, where all neighbours there are take less
+    alone = budget // (reading.held_bytes + reading.shared_bytes * reading.batch_size)
+    together = (budget - (total if reading.shared_bytes else 0)) // reading.held_bytes
+    most = max(1, alone, together)
     if total > min(CHUNK_BYTES, reading.max_in_flight_bytes):
         # fewer samples than this lie further apart than what is read between two
         apart = total // (GAP_BYTES + reading.sample_bytes) // reading.batch_size // 2

@@ -1,15 +1,17 @@
 """What an epoch is read from: the samples of one dataset, by their number in it."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.errors import MlstacError
+from mlstac.loading._blocks import has_blocks
 from mlstac.loading._fields import Field
 from mlstac.loading._reader import Reader
-from mlstac.loading._remote import Pending
+from mlstac.loading._remote import Pending, scratch_of
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
 
@@ -28,6 +30,14 @@ class Feed(Protocol):
     @property
     def sample_bytes(self) -> int:
         """About how many bytes a sample takes in a batch."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of memory that it takes besides on its way."""
+
+    @property
+    def shared_bytes(self) -> int:
+        """The same where it comes without its neighbours, with which it shares a checksum."""
 
     def locate(self, samples: Integers) -> list[Slots]:
         """Find the bytes of samples, one `Slots` a tensor, without memory yet."""
@@ -70,6 +80,19 @@ class DatasetFeed:
     def sample_bytes(self) -> int:
         """About how many bytes a sample takes in a batch; tensors of varying size are taken for 64 KiB."""
         return max(1, sum(view.row_bytes if view.row_bytes is not None else 65_536 for view in self.views))
+
+    @cached_property
+    def scratch_bytes(self) -> int:
+        """Bytes of memory that a sample takes besides on its way: of windows, what lies between their rows."""
+        return sum(scratch_of(view) for view in self.views) if self.remote else 0
+
+    @cached_property
+    def shared_bytes(self) -> int:
+        """Bytes of the blocks that a sample alone comes in."""
+        if not self.remote or self._reader.verify is False:
+            return 0
+        blocks = [view for view in self.views if view.whole and has_blocks(view.layout)]
+        return sum((view.layout.row_bytes or 0) * view.layout.checksum_rows for view in blocks)
 
     def locate(self, samples: Integers) -> list[Slots]:
         """Find the bytes of samples."""

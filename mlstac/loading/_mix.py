@@ -215,6 +215,16 @@ class MixedFeed:
         """About how many bytes a sample takes in a batch."""
         return max(feed.sample_bytes for feed in self._feeds)
 
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of memory that it takes besides on its way."""
+        return max(feed.scratch_bytes for feed in self._feeds)
+
+    @property
+    def shared_bytes(self) -> int:
+        """The same where it comes without its neighbours."""
+        return max(feed.shared_bytes for feed in self._feeds)
+
     def locate(self, samples: Integers) -> list[Slots]:
         """Find the bytes of samples, wherever they are."""
         merged: list[Slots] = []
@@ -279,6 +289,10 @@ class _Together(Pending):
     def __init__(self, parts: list[Pending]) -> None:
         super().__init__(None, Requests())
         self._parts = parts
+
+    @property
+    def scratch_bytes(self) -> int:
+        return sum(part.scratch_bytes for part in self._parts)
 
     def wait(self) -> None:
         for part in self._parts:

@@ -122,8 +122,8 @@ class Chunk:
         own = [entry for entry, tiny in zip(self.slots, plan.tiny, strict=True) if not tiny]
         for entry in own:
             recipe.feed.output.prepare(entry)
-        self.nbytes = sum(entry.nbytes + entry.frame_bytes for entry in own)
         self.pending = _begin(recipe.feed, own, self.samples)
+        self.nbytes = sum(entry.nbytes for entry in own) + self.pending.scratch_bytes
 
     def cancel(self) -> None:
         """Give it up."""
@@ -169,6 +169,8 @@ def _reading(recipe: Recipe) -> Reading:
         else order.length,
         length=order.length,
         max_in_flight_bytes=recipe.max_in_flight_bytes,
+        scratch_bytes=recipe.feed.scratch_bytes,
+        shared_bytes=recipe.feed.shared_bytes,
     )
 
 

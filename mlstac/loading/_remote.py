@@ -16,7 +16,7 @@ from mlstac.loading._frames import Frame, Unpacking, unpack_all
 from mlstac.loading._plan import GAP_BYTES, plan_reads
 from mlstac.loading._shards import Shards
 from mlstac.loading._slots import Slots
-from mlstac.loading._view import Pieces, merge_pieces
+from mlstac.loading._view import Pieces, TensorView, merge_pieces
 from mlstac.storage import Read
 
 Bytes = NDArray[np.uint8]
@@ -45,6 +45,13 @@ class Requests:
     ranges: list[Wanted] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
     """What to do once all ranges are there, in order."""
+    scratch_bytes: int = 0
+    """Memory taken besides that of the batch."""
+
+    def scratch(self, nbytes: int) -> Bytes:
+        """Memory for bytes that are picked or undone before they are a batch's."""
+        self.scratch_bytes += nbytes
+        return np.empty(nbytes, np.uint8)
 
     def want(self, file: int, start: int, stop: int, into: memoryview) -> None:
         """Ask for one range."""
@@ -94,6 +101,11 @@ class Pending:
         self._requests = requests
         self._again = again
         self._cancelled = False
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Memory that it takes besides that of the batch."""
+        return self._requests.scratch_bytes
 
     def wait(self) -> None:
         """Return when every byte of the batch is in its place and checked.
@@ -162,7 +174,7 @@ def want_blocks(
     _, first, which = np.unique((files << _OFFSET_BITS) | blocks.starts, return_index=True, return_inverse=True)
     files, starts, stops = files[first], blocks.starts[first], blocks.stops[first]
     begins = np.concatenate([[0], np.cumsum(stops - starts)])
-    scratch = np.empty(int(begins[-1]), np.uint8)
+    scratch = requests.scratch(int(begins[-1]))
     memory = _memory(scratch)
     # blocks that follow each other, in the shard as in the scratch, are one range
     opens = np.flatnonzero(np.r_[True, (files[1:] != files[:-1]) | (starts[1:] != stops[:-1])])
@@ -188,7 +200,7 @@ def want_blocks(
 def want_frames(requests: Requests, jobs: Sequence[tuple[Unpacking, Frame]]) -> None:
     """Frames of compressed shards, which are undone once they are there."""
     ends = np.cumsum([0, *(wanted.stop - wanted.start for _, wanted in jobs)])
-    scratch = np.empty(int(ends[-1]), np.uint8)
+    scratch = requests.scratch(int(ends[-1]))
     memory = _memory(scratch)
     edges = ends.tolist()
     for (_, wanted), begin, end in zip(jobs, edges, edges[1:], strict=False):
@@ -219,9 +231,23 @@ def want_pieces(requests: Requests, slots: Slots) -> None:
                 into = _memory(place.reshape(-1))[first * pieces.length : last * pieces.length]
                 requests.want(file, offset + start, offset + stop, into)
                 continue
-            scratch = np.empty(stop - start, np.uint8)
+            scratch = requests.scratch(stop - start)
             requests.want(file, offset + start, offset + stop, _memory(scratch))
             requests.after.append(_picker(scratch, pieces, mine, start, place))
+
+
+def scratch_of(view: TensorView) -> int:
+    """Bytes that a sample of bands or a window takes on its way, besides those of the result; 0 where shapes vary."""
+    stored = view.layout.fixed
+    if view.whole or stored is None:
+        return 0
+    pieces = view.pieces(stored)
+    starts, stops, owners = merge_pieces(pieces, gap_bytes=GAP_BYTES)
+    return sum(
+        stop - start
+        for read, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True))
+        if not _in_order(pieces, np.flatnonzero(owners == read), start, stop)
+    )
 
 
 def _in_order(pieces: Pieces, mine: Integers, start: int, stop: int) -> bool:

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstac.loading._addresses import MISSING, PLAIN, Located
+from mlstac.loading._addresses import MISSING, Located
 from mlstac.loading._view import TensorView
 
 Integers = NDArray[np.int64]
@@ -42,16 +42,6 @@ class Slots:
     def present(self) -> NDArray[np.bool_] | None:
         """Which samples have the tensor; None if all have."""
         return None if self.complete else self.located.files != MISSING
-
-    @property
-    def frame_bytes(self) -> int:
-        """Stored bytes of the frames that hold the samples; 0 where no shard is compressed."""
-        frames = self.located.frames
-        if frames is None:
-            return 0
-        rows = frames != PLAIN
-        _, first = np.unique(self.located.offsets[rows], return_index=True)
-        return int(self.located.lengths[rows][first].sum())
 
     def part(self, first: int, last: int) -> "Slots":
         """Some neighbouring samples, over the same memory."""

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlstac.loading._chunks import CHUNK_BYTES, Reading, chunk_steps
+from mlstac.loading._plan import SMALL_BYTES
 
 READINGS = st.builds(
     Reading,
@@ -16,6 +17,8 @@ READINGS = st.builds(
     region=st.sampled_from([1, 256, 65_536, 10**7]),
     length=st.integers(1, 10**7),
     max_in_flight_bytes=st.sampled_from([1, 10**6, 256_000_000]),
+    scratch_bytes=st.sampled_from([0, 3000, 10**6]),
+    shared_bytes=st.sampled_from([0, 4096, 9000]),
 )
 
 
@@ -24,6 +27,17 @@ def test_chunks_cover_all_steps(reading):
     sizes = list(chunk_steps(reading))
     assert sum(sizes) == reading.steps
     assert all(size >= 1 for size in sizes)
+
+
+@given(READINGS)
+def test_what_a_chunk_holds_on_its_way_is_bounded_or_one_step(reading):
+    for size in chunk_steps(reading):
+        if size > 1 and reading.remote:
+            own = size * reading.batch_size * (reading.sample_bytes + reading.scratch_bytes)
+            scattered = reading.length <= reading.region > 1 and reading.sample_bytes < SMALL_BYTES
+            apart = size * reading.batch_size * reading.shared_bytes
+            shared = min(apart, reading.length * reading.sample_bytes) if scattered else 0
+            assert own + shared <= reading.max_in_flight_bytes
 
 
 def small(**changes):

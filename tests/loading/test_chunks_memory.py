@@ -49,3 +49,36 @@ def test_small_samples_of_many_shapes_are_still_read_together(tmp_path, monkeypa
         assert sum(len(batch["boxes"]) for batch in batches) == 400
     assert sum(made) == 100
     assert len(made) < 20
+
+
+@pytest.mark.parametrize("case", ["blocks of small rows", "windows", "a group of large samples"])
+def test_what_is_asked_for_holds_to_its_bound_with_all_that_is_dropped_again(tmp_path, range_server, monkeypatch, case):
+    """Blocks that share a checksum, the ground between the rows of a window, and a group of a block shuffle."""
+    rng = np.random.default_rng(3)
+    count, shape, batch, shuffle = {
+        "blocks of small rows": (40_000, (64,), 16, True),
+        "windows": (64, (128, 512), 2, False),
+        "a group of large samples": (600, (256, 256), 2, "block"),
+    }[case]
+    arrays = rng.integers(0, 200, (count, *shape)).astype("uint8")
+    tensors = {"x": mlstac.Tensor(dims="y x")} if len(shape) == 2 else {"x": mlstac.Tensor()}
+    mlstac.write(({"x": row} for row in arrays), tmp_path / "out", id="out", license="CC0-1.0", tensors=tensors)
+    held = []
+    begin = _pipeline.Chunk.__init__
+
+    def note(self, *arguments):
+        begin(self, *arguments)
+        ranges = sum(wanted.stop - wanted.start for wanted in self.pending._requests.ranges)
+        held.append((ranges, len(self.sizes)))
+
+    monkeypatch.setattr(_pipeline.Chunk, "__init__", note)
+    ds = mlstac.load(range_server(tmp_path / "out").url, framework="numpy")
+    if case == "windows":
+        ds, arrays = ds.window(y=slice(0, 128), x=slice(8, 16)), arrays[:, :, 8:16]
+    seen = 0
+    with ds.batches(batch, shuffle=shuffle, seed=1, max_in_flight_bytes="1MB") as batches:
+        for values in batches:
+            seen += len(values["x"])
+    assert seen == count
+    assert max(nbytes for nbytes, _ in held) <= 1_000_000
+    assert max(steps for _, steps in held) > 1
