@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlstac.authoring._publish import has_dataset, publish
+from mlstac.authoring._publish import has_dataset, names_there, publish
 from mlstac.authoring._target import Target
 from mlstac.errors import ExistsError
 from mlstac.storage import redact
@@ -31,19 +31,27 @@ class Delivery:
         self._options = storage_options
         self.folder = working_folder(url)
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Raise `ExistsError` if there is a dataset that is not to be replaced; better now than after the last sample.
+
+        Returns
+        -------
+        list of str
+            Names there that new files are not to take, so that readers of the dataset that is replaced keep theirs.
 
         Raises
         ------
         ExistsError, AccessError, MissingFileError, UnavailableError
             As of `publish`.
         """
-        if not self._overwrite and has_dataset(self._url, storage_options=self._options):
+        if self._overwrite:
+            return names_there(self._url, storage_options=self._options)
+        if has_dataset(self._url, storage_options=self._options):
             raise ExistsError(
                 f"{redact(self._url)} already holds a dataset (collection.json); choose another URL, or give "
                 f"overwrite=True to replace it"
             )
+        return []
 
     def send(self, *, progress: bool | None) -> None:
         """Publish what is in the folder; if that fails, the same authoring goes on with what is missing."""

@@ -1,6 +1,8 @@
 """The files of a dataset in a local folder: those that its collection and its catalogs name, and no others."""
 
 import os
+import posixpath
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +19,7 @@ from mlstac.storage import is_remote, join, read_bytes
 CARD_FILES = (SAMPLES_FILE, FOOTPRINTS_FILE, CROISSANT_FILE, README)
 """What the dataset card consists of, as far as it is there."""
 
-_SHA256 = "1220"
+_SHA256 = "1220"  # multihash: sha2-256, 32 bytes
 
 
 class DatasetFile(NamedTuple):
@@ -80,31 +82,75 @@ def take_inventory(root: Path) -> Inventory:
     return Inventory(collection, [*shards.values(), *parts.values(), *others.values(), last])
 
 
+def files_there(
+    collection: Collection, inventory: Inventory, root: Path, read: Callable[[str], bytes | None]
+) -> dict[str, str | None]:
+    """List the shards and parts of a dataset that is published: the sha256 of each by name, where it says so.
+
+    Catalogs that are the local dataset's own are read here rather than there.
+
+    Parameters
+    ----------
+    collection : Collection
+        Of the dataset there.
+    inventory, root
+        Of the local one, which is to take its place.
+    read : callable
+        Gives a file there by its name; None where there is none.
+
+    Raises
+    ------
+    CatalogError
+        If a catalog there cannot be read: nobody can say what it names.
+    """
+    here = {file.name: file.sha256 for file in inventory.files}
+    found: dict[str, str | None] = {}
+    for split in collection.splits.values():
+        for asset in (collection.assets[key] for key in split.assets):
+            name = posixpath.normpath(asset.href)
+            found[name] = _sha256(asset.checksum)
+            known = found[name] is not None and here.get(name) == found[name]
+            data = None if known else read(name)
+            if data is None and not known:
+                continue
+            source = root / name if data is None else pa.BufferReader(data)
+            for href, (_, checksum) in _hrefs(source, name).items():
+                found[posixpath.normpath(posixpath.join(posixpath.dirname(name), href))] = _sha256(checksum)
+    return found
+
+
 def _shards(root: Path, part: str) -> list[DatasetFile]:
     """Files that the rows of a catalog part name."""
     path = root / part
-    found: dict[str, DatasetFile] = {}
+    return [
+        _file(root, join(path, href, root=f"{root}/"), size, checksum)
+        for href, (size, checksum) in _hrefs(path, str(path)).items()
+    ]
+
+
+def _hrefs(source: Path | pa.BufferReader, name: str) -> dict[str, tuple[int | None, str | None]]:
+    """Size and checksum of each file that the rows of a catalog part name, by its href."""
+    found: dict[str, tuple[int | None, str | None]] = {}
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(source) as file:
             schema = file.schema_arrow
             tensors = schema.field("assets").type if "assets" in schema.names else pa.struct([])
             for tensor in (tensors.field(at) for at in range(tensors.num_fields)):
                 has = {field.name for field in tensor.type} if pa.types.is_struct(tensor.type) else set()
-                leaves = [name for name in ("href", "file:size", "file:checksum") if name in has]
+                leaves = [leaf for leaf in ("href", "file:size", "file:checksum") if leaf in has]
                 if "href" not in has:
                     continue
-                columns = [f"assets.{tensor.name}.{name}" for name in leaves]
+                columns = [f"assets.{tensor.name}.{leaf}" for leaf in leaves]
                 for group in range(file.num_row_groups):
                     column = file.read_row_group(group, columns=columns)["assets"].combine_chunks()
                     rows = pc.struct_field(column, tensor.name)
-                    table = pa.table({name: pc.struct_field(rows, name) for name in leaves})
+                    table = pa.table({leaf: pc.struct_field(rows, leaf) for leaf in leaves})
                     for row in table.group_by(leaves).aggregate([]).to_pylist():
-                        if row["href"] is not None and row["href"] not in found:
-                            url = join(path, row["href"], root=f"{root}/")
-                            found[row["href"]] = _file(root, url, row.get("file:size"), row.get("file:checksum"))
+                        if row["href"] is not None:
+                            found.setdefault(row["href"], (row.get("file:size"), row.get("file:checksum")))
     except pa.ArrowException as error:
-        raise CatalogError(f"catalog {path} cannot be read ({error}); copy or write the dataset again") from error
-    return list(found.values())
+        raise CatalogError(f"catalog {name} cannot be read ({error}); copy or write the dataset again") from error
+    return found
 
 
 def _file(root: Path, url: str, size: int | None, checksum: str | None) -> DatasetFile:
@@ -117,5 +163,8 @@ def _file(root: Path, url: str, size: int | None, checksum: str | None) -> Datas
         ) from None
     if size is not None and there != size:
         raise ShardError(f"{url} holds {there} bytes, and the dataset says {size}; copy or write the dataset again")
-    sha256 = checksum.removeprefix(_SHA256) if checksum and checksum.startswith(_SHA256) else None
-    return DatasetFile(name, there, sha256)
+    return DatasetFile(name, there, _sha256(checksum))
+
+
+def _sha256(checksum: str | None) -> str | None:
+    return checksum.removeprefix(_SHA256) if checksum and checksum.startswith(_SHA256) else None

@@ -2,18 +2,28 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mlstac.authoring._inventory import CARD_FILES, DatasetFile, Inventory, take_inventory
+from mlstac.authoring._inventory import CARD_FILES, DatasetFile, Inventory, files_there, take_inventory
 from mlstac.authoring._progress import bytes_bar
 from mlstac.authoring._session import COLLECTION
+from mlstac.cards import README, read_signature
 from mlstac.collection import Collection
-from mlstac.errors import ExistsError, InvalidArgumentError, MlstacError
+from mlstac.errors import (
+    CatalogError,
+    ChangedError,
+    CollectionError,
+    ExistsError,
+    InvalidArgumentError,
+    MlstacError,
+)
 from mlstac.storage import Store, Stored, is_http, is_remote, local_path, parse_hub, redact
 
 _AT_ONCE = 4
@@ -34,7 +44,7 @@ class PublishedFile(NamedTuple):
     """In bytes."""
 
     action: Literal["upload", "keep"]
-    """``keep``: it is there already, as it is here."""
+    """``keep``: it is there already, as it is here (or is somebody's own page, which stays)."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,8 @@ def publish(
     dry_run : bool
         Upload nothing; say what would go where.
     overwrite : bool
-        Replace a dataset of another id, or files that the dataset there names by others of the same name. The dataset
-        cannot be loaded then until the upload is whole (the Hub excepted).
+        Replace a dataset of another id, or files that the dataset there names by others of the same name. While those
+        go it cannot be loaded (the Hub excepted); it can throughout where no name is taken twice.
     private : bool, optional
         For a repository of the Hub that is not there yet; one that is keeps its visibility.
     revision : str, optional
@@ -117,6 +127,8 @@ def publish(
         If another dataset is there, or files would be replaced, without ``overwrite``.
     AccessError
         If the store refuses.
+    ChangedError
+        If somebody else published there at the same time.
     UnavailableError, StorageError
         If an upload failed; the dataset cannot be seen then, or is the one that was there before.
 
@@ -125,7 +137,8 @@ def publish(
     >>> publish("flood", "s3://bucket/flood", storage_options={"endpoint_url": "https://…"})  # doctest: +SKIP
     """
     root = _local_root(path)
-    hub = parse_hub(os.fspath(url), endpoint=(storage_options or {}).get("endpoint"))
+    url = _folder_of(os.fspath(url))
+    hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
     inventory = take_inventory(root)
     if hub is not None:
         from mlstac.authoring._publish_hub import publish_to_hub
@@ -146,12 +159,25 @@ def publish(
     for name, value in (("private", private), ("revision", revision), ("tag", tag), ("message", message)):
         if value is not None:
             raise InvalidArgumentError(f"{name}= is for the Hugging Face Hub, and {redact(url)} is not there")
-    with _open_store(os.fspath(url), storage_options) as store:
+    with _open_store(url, storage_options) as store:
         return _publish_to_store(root, inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
+
+
+def names_there(url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[str]:
+    """Names of the files where a dataset is to be published, which new ones leave alone; errors as of `publish`.
+
+    None of a repository of the Hub: its readers stay in their commit, whatever the next one has under the same names.
+    """
+    url = _folder_of(url)
+    if parse_hub(url, endpoint=(storage_options or {}).get("endpoint")) is not None:
+        return []
+    with _open_store(url, storage_options) as store:
+        return list(store.list())
 
 
 def has_dataset(url: str, *, storage_options: Mapping[str, Any] | None = None) -> bool:
     """Tell whether there is a collection where a dataset is to be published; arguments and errors as of `publish`."""
+    url = _folder_of(url)
     hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
     if hub is not None:
         from mlstac.authoring._publish_hub import has_dataset_on_hub
@@ -159,6 +185,11 @@ def has_dataset(url: str, *, storage_options: Mapping[str, Any] | None = None) -
         return has_dataset_on_hub(hub, storage_options or {})
     with _open_store(url, storage_options) as store:
         return store.size(COLLECTION) is not None
+
+
+def _folder_of(url: str) -> str:
+    """The folder, where the URL is that of its collection, as `load` takes it too."""
+    return url.removesuffix(f"/{COLLECTION}")
 
 
 def _local_root(path: str | os.PathLike[str]) -> Path:
@@ -184,42 +215,139 @@ def _publish_to_store(
     root: Path, inventory: Inventory, store: Store, *, dry_run: bool, overwrite: bool, progress: bool | None
 ) -> Publication:
     there = store.list()
-    check_same_dataset(inventory, store.read(COLLECTION), at=str(store), overwrite=overwrite)
-    actions = compare(inventory, lambda file: _is_there(store, file, root, there))
+    document = store.read(COLLECTION)
+    check_same_dataset(inventory, document, at=str(store), overwrite=overwrite)
+    named = _Named(root, inventory, store, document, overwrite=overwrite)
+    kept = keep_page(inventory, root, there, lambda: store.read(README), at=str(store))
+    actions = compare(
+        inventory, lambda file: file.name in kept or _is_there(store, file, root, there) or named.is_same(file, there)
+    )
     files = tuple(
         PublishedFile(file.name, store.at(file.name), file.size, action)
         for file, action in zip(inventory.files, actions, strict=True)
     )
-    replaced = [
-        file.name
-        for file in files
-        if file.action == "upload" and file.name in there and not file.name.endswith(_REPLACEABLE)
-    ]
-    visible = COLLECTION in there
-    if replaced and visible and not overwrite:
+    replaced = [file for file in files if file.action == "upload" and file.name in there and named.has(file.name)]
+    if replaced and not overwrite:
         raise ExistsError(
             f"{store} holds a dataset, and {len(replaced)} of its files would be replaced by others "
-            f"({', '.join(replaced[:3])}{' …' if len(replaced) > 3 else ''}); give overwrite=True to do so (it cannot "
-            f"be loaded meanwhile), or publish to another URL"
+            f"({', '.join(file.name for file in replaced[:3])}{' …' if len(replaced) > 3 else ''}); give "
+            f"overwrite=True to do so (it cannot be loaded meanwhile), or publish to another URL"
         )
     publication = Publication(store.url, files, dry_run=dry_run)
     if dry_run or not publication.uploads:
         return publication
-    if replaced and visible:
-        store.remove(COLLECTION)  # it names files that are no longer its own in a moment
     *before, last = publication.uploads
+    beside = [file for file in before if file.name.endswith(_REPLACEABLE)]
+    others = [file for file in before if file not in replaced and file not in beside]
     with sending(publication.upload_bytes, progress) as sent:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlstac-upload") as pool:
-            uploads = [pool.submit(store.send, file.name, root / file.name, sent=sent, check=False) for file in before]
-            try:
-                done, _ = wait(uploads, return_when=FIRST_EXCEPTION)
-                for one in done:
-                    one.result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-        store.check({file.name: file.size for file in before})
-        store.send(last.name, root / last.name, sent=sent)
+        # Three steps, so that who reads the dataset that is there is disturbed as late as can be, if at all.
+        _send(root, store, others, there, sent)
+        if replaced:
+            _check_unchanged(store, document)
+            store.remove(COLLECTION)  # it names files that are no longer its own in a moment
+            document = None
+            _send(root, store, replaced, there, sent)
+        _send(root, store, beside, there, sent)
+        _check_unchanged(store, document)
+        store.send(last.name, root / last.name, sent=sent, new=document is None)
     return publication
+
+
+def _send(
+    root: Path,
+    store: Store,
+    files: Sequence[PublishedFile],
+    there: Mapping[str, Stored],
+    sent: Callable[[int], object],
+) -> None:
+    """Upload files, several at a time, and see whether they are there; names that were free are not taken twice."""
+    if not files:
+        return
+
+    def send(file: PublishedFile) -> None:
+        store.send(file.name, root / file.name, sent=sent, check=False, new=file.name not in there)
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlstac-upload") as pool:
+        uploads = [pool.submit(send, file) for file in files]
+        try:
+            done, _ = wait(uploads, return_when=FIRST_EXCEPTION)
+            for one in done:
+                one.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    store.check({file.name: file.size for file in files})
+
+
+def _check_unchanged(store: Store, document: bytes | None) -> None:
+    """Raise `ChangedError` if the collection there is not the one that this publication began from."""
+    if store.read(COLLECTION) != document:
+        raise ChangedError(
+            f"{store.at(COLLECTION)} was changed by somebody else meanwhile, and is left as it is; look at it, then "
+            f"publish again"
+        )
+
+
+class _Named:
+    """Shards and parts that the dataset names that can be seen there: whoever reads it, reads these."""
+
+    def __init__(
+        self, root: Path, inventory: Inventory, store: Store, document: bytes | None, *, overwrite: bool
+    ) -> None:
+        self._root = root
+        self._inventory = inventory
+        self._store = store
+        self._document = document
+        self._overwrite = overwrite
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _files(self) -> dict[str, str | None] | None:
+        """Their sha256 by name; None where nobody can say which they are."""
+        if self._document is None:
+            return {}
+        try:
+            collection = Collection.from_json(self._document)
+            return files_there(collection, self._inventory, self._root, self._store.read)
+        except (CatalogError, CollectionError):
+            return None
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file is one of them; where nobody can say, any may be that is not replaced at every turn."""
+        with self._lock:
+            files = self._files
+        return not name.endswith(_REPLACEABLE) if files is None else name in files
+
+    def is_same(self, file: DatasetFile, there: Mapping[str, Stored]) -> bool:
+        """Tell whether a file is there by what the dataset there says of it, for its files never change.
+
+        Many stores tell no digest of a file, or another than ours (S3 of one that is encrypted, or was sent in parts
+        of another size). With ``overwrite`` that is not believed: so a file that was spoilt there is mended.
+        """
+        if self._overwrite or file.sha256 is None or file.name not in there or there[file.name].size != file.size:
+            return False
+        with self._lock:
+            files = self._files
+        return files is not None and files.get(file.name) == file.sha256
+
+
+def keep_page(
+    inventory: Inventory, root: Path, there: Container[str], read: Callable[[], bytes | None], *, at: str
+) -> set[str]:
+    """Names of the card's files that are left as they are there, for somebody has written a page of their own."""
+    if README not in there or not (root / README).is_file():
+        return set()
+    here = (root / README).read_bytes()
+    if read_signature(here) is None:  # a page of the author's own
+        return set()
+    found = read()
+    if found is None or read_signature(found) is not None:
+        return set()
+    warnings.warn(
+        f"{README} at {at} was not made by mlstac, or was edited since: it stays as it is; to replace it, remove it "
+        f"there and publish again",
+        stacklevel=4,
+    )
+    return {file.name for file in inventory.files if file.name in CARD_FILES and file.name in there}
 
 
 def compare(inventory: Inventory, is_there: Callable[[DatasetFile], bool]) -> list[Literal["upload", "keep"]]:

@@ -8,8 +8,9 @@ from types import ModuleType
 from typing import Any
 
 from mlstac.authoring._inventory import DatasetFile, Inventory
-from mlstac.authoring._publish import Publication, PublishedFile, check_same_dataset, compare, sending
+from mlstac.authoring._publish import Publication, PublishedFile, check_same_dataset, compare, keep_page, sending
 from mlstac.authoring._session import COLLECTION
+from mlstac.cards import README
 from mlstac.errors import (
     AccessError,
     ChangedError,
@@ -54,7 +55,16 @@ def publish_to_hub(
         with Fetcher(storage_options={"token": token, "endpoint": place.endpoint}) as fetcher:
             found = fetcher.read_bytes(place.file(prefix + COLLECTION, revision=str(head)))
         check_same_dataset(inventory, found, at=place.page, overwrite=overwrite)
-    actions = compare(inventory, lambda file: _is_same(there.get(prefix + file.name), file, root))
+    kept: set[str] = set()
+    if prefix + README in there:
+
+        def read_page() -> bytes:
+            with Fetcher(storage_options={"token": token, "endpoint": place.endpoint}) as fetcher:
+                return fetcher.read_bytes(place.file(prefix + README, revision=str(head)))
+
+        names = {path.removeprefix(prefix) for path in there}
+        kept = keep_page(inventory, root, names, read_page, at=place.page)
+    actions = compare(inventory, lambda file: file.name in kept or _is_same(there.get(prefix + file.name), file, root))
     files = tuple(
         PublishedFile(file.name, place.file(prefix + file.name, revision=branch), file.size, action)
         for file, action in zip(inventory.files, actions, strict=True)

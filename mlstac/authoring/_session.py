@@ -30,6 +30,8 @@ class Session:
         Add to the dataset that is there.
     reopen : bool
         The folder is the writer's own: a collection in it was not delivered, and its run goes on.
+    taken : iterable of str
+        Names that a new run leaves alone, beside those in the folder.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Session:
         overwrite: bool = False,
         append: bool = False,
         reopen: bool = False,
+        taken: Iterable[str] = (),
     ) -> None:
+        self._taken_names = tuple(taken)
         self.base: list[Run] = []
         """The runs whose shards the new collection will name before those of this run."""
         self.existing: Collection | None = None
@@ -69,7 +73,7 @@ class Session:
             If there is an unfinished run, or a writer at work.
         """
         session = cls.__new__(cls)
-        session.existing, session.is_committed = None, False
+        session.existing, session.is_committed, session._taken_names = None, False, ()
         session._lock_up(target)
         try:
             for run in Journal(target).runs()[-1:]:
@@ -277,11 +281,15 @@ class Session:
 
     def _free_numbers(self, pattern: re.Pattern[str]) -> dict[str, int]:
         """For each folder the number after the last one taken: no file that is there is ever written over."""
-        free = {}
+        by_split: dict[str, list[str]] = {}
         for split in self._folders(""):
-            names = self.target.names(split)
+            by_split[split] = self.target.names(split)
             for inner in self._folders(split):
-                names += self.target.names(f"{split}/{inner}")
+                by_split[split] += self.target.names(f"{split}/{inner}")
+        for name in self._taken_names:
+            by_split.setdefault(name.partition("/")[0], []).append(name.rpartition("/")[2])
+        free = {}
+        for split, names in by_split.items():
             taken = [int(match[1]) for name in names if (match := pattern.fullmatch(name))]
             if taken:
                 free[split] = max(taken) + 1

@@ -156,8 +156,9 @@ class Target:
             shutil.rmtree(self.path(folder))
 
     def remove_folder_if_empty(self, name: str | Path) -> None:
+        """Remove a folder of that name here, or at that path as `make_folder` gives it."""
         with suppress(OSError):  # not empty, or gone: it is not ours to clear
-            os.rmdir(self.root / name)
+            os.rmdir(self.path(name) if isinstance(name, str) else name)
 
     def remove_temporary(self, folder: str) -> None:
         """Remove what a killed run left under temporary names; no other name is touched."""

@@ -174,14 +174,14 @@ class Writer:
     def __enter__(self) -> Self:
         if self._session is not None or self.collection is not None:
             raise StateError("this writer has been used; make a new one")
-        if self._delivery is not None:
-            self._delivery.check()
+        taken = [] if self._delivery is None else self._delivery.check()
         self._session = Session(
             self._target,
             settings=self.settings(),
             overwrite=self._overwrite,
             append=self._append,
             reopen=self._delivery is not None,
+            taken=taken,
         )
         try:
             if self._append:

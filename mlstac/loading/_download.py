@@ -3,12 +3,13 @@
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mlstac.cards import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE
+from mlstac.cards import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE, read_signature
 from mlstac.collection import Collection
 from mlstac.errors import ChangedError, CollectionError, ExistsError, InvalidArgumentError, MissingFileError
 from mlstac.loading._folders import default_folder
@@ -18,6 +19,7 @@ from mlstac.loading._splits import split_names
 from mlstac.loading.original import download_original
 from mlstac.storage import Download, Fetcher, StorageOptions, download, is_remote, join, read_bytes, redact
 
+_WRITTEN = ".mlstac"  # the journal of an authoring
 _SHA256 = "1220"  # multihash: sha2-256, 32 bytes
 
 
@@ -134,11 +136,16 @@ def download_dataset(
         fetcher.bind(place.url)
         folder = Path(path)
         if (folder / NAME).exists():
-            there = find_collection(folder, fetcher=fetcher).collection.id
-            if there != place.collection.id:
+            there = find_collection(folder, fetcher=fetcher).collection
+            if there.id != place.collection.id:
                 raise ExistsError(
-                    f"{folder} holds the dataset {there!r}, and this one is {place.collection.id!r}; give "
+                    f"{folder} holds the dataset {there.id!r}, and this one is {place.collection.id!r}; give "
                     f"another folder"
+                )
+            if (folder / _WRITTEN).is_dir() and there.to_json() != place.collection.to_json():
+                raise ExistsError(
+                    f"{folder} holds the dataset {there.id!r} as written or added to on this machine, and that at "
+                    f"{redact(place.url)} is another state of it; give another folder, so that nothing is lost"
                 )
         splits = split_names("all" if split is None else split, place.collection)
         if place.original is not None:
@@ -184,12 +191,27 @@ def _document(place: Place, fetcher: Fetcher) -> bytes:
 
 
 def _download_beside(place: Place, names: Sequence[str], folder: Path, fetcher: Fetcher) -> None:
-    """Fetch small files that a dataset may have and that nothing in it depends on."""
+    """Fetch small files that a dataset may have and that nothing in it depends on; a page of the user's own stays."""
+    own = _own_card(folder)
     for name in names:
         with contextlib.suppress(MissingFileError):
+            if name in own:
+                continue
             data = read_bytes(join(place.url, name, root=place.root), fetcher=fetcher)
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _put(folder / name, data)
+
+
+def _own_card(folder: Path) -> tuple[str, ...]:
+    """Names of the card's files, where the page that is there already is none of ours."""
+    page = folder / README
+    if not page.exists() or (folder / NAME).exists() or read_signature(page.read_bytes()) is not None:
+        return ()
+    warnings.warn(
+        f"{page} was there before the dataset, and stays as it is; the dataset's own page is not downloaded",
+        stacklevel=4,
+    )
+    return (README, SAMPLES_FILE, FOOTPRINTS_FILE, CROISSANT_FILE)
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mlstac.errors import (
     AccessError,
+    ChangedError,
     InvalidArgumentError,
     MissingFileError,
     MissingPackageError,
@@ -36,6 +37,7 @@ _RETRY = Retry(tries=5, first_s=0.5)
 _S3 = ("s3", "s3a")
 _GOOGLE = ("gs", "gcs")
 _AZURE = ("az", "abfs", "abfss")
+_EXCLUSIVE = (*_S3, *_GOOGLE, *_AZURE)
 _UPLOADING = "uploading"
 _Result = TypeVar("_Result")
 _Sent = Callable[[int], object]
@@ -132,30 +134,61 @@ class Store:
         self._check(name, len(data))
 
     def send(
-        self, name: str, source: str | os.PathLike[str], *, sent: _Sent = _tell_nobody, check: bool = True
+        self,
+        name: str,
+        source: str | os.PathLike[str],
+        *,
+        new: bool = False,
+        sent: _Sent = _tell_nobody,
+        check: bool = True,
     ) -> None:
-        """Upload a local file, in the place of what has its name, and see whether all of it is there.
+        """Upload a local file, and see whether all of it is there.
 
         Parameters
         ----------
+        new : bool
+            The name was free: where the store can tell (S3, Google and Azure can), a file of somebody else's that has
+            taken it meanwhile is not written over. Otherwise what has the name is replaced.
         check : bool
             False leaves that to `check`, which asks once for many files.
         sent : callable
             Told of bytes as they are sent.
+
+        Raises
+        ------
+        ChangedError
+            If the name was free, and another file has it now.
         """
         path = os.fspath(source)
         size = os.path.getsize(path)
         told = 0
+        exclusive = {"mode": "create"} if new and self._scheme in _EXCLUSIVE else {}
 
-        def attempt() -> None:
-            nonlocal told
+        def attempt() -> bool:
+            nonlocal told, exclusive
             sent(-told)
             told = 0
-            self._fs.put_file(path, self._path(name), **self._upload_options(path))
+            try:
+                self._fs.put_file(path, self._path(name), **self._upload_options(path), **exclusive)
+            except Exception as error:
+                if exclusive and _is_taken(error):
+                    return False
+                if not exclusive or not _is_unknown(error):
+                    raise
+                exclusive = {}  # one of those that speak S3's language, and not all of it
+                self._fs.put_file(path, self._path(name), **self._upload_options(path))
             sent(size)
             told = size
+            return True
 
-        self._do(_UPLOADING, name, attempt)
+        if not self._do(_UPLOADING, name, attempt):
+            there = self.list().get(name)
+            if there is None or not self.holds(there, path):  # else an earlier attempt had gone well, unheard
+                raise ChangedError(
+                    f"uploading {self.at(name)}: somebody else has put another file there meanwhile, and it is left as "
+                    f"it is; see who else writes there, then run the same call again"
+                )
+            sent(size)
         if check:
             self._check(name, size)
 
@@ -205,7 +238,8 @@ class Store:
 
     def _upload_options(self, path: str) -> dict[str, Any]:
         if self._scheme in _S3:
-            return {"chunksize": PART_BYTES}
+            # parts of one file that are in memory at once: several files go at a time
+            return {"chunksize": PART_BYTES, "max_concurrency": 2}
         if self._scheme in _AZURE:
             # Azure itself reckons no digest of a blob that is sent in blocks
             from azure.storage.blob import ContentSettings
@@ -314,6 +348,19 @@ def _reason(error: Exception) -> str:
     """Say what a client said: its class, and words that hold no URL, for a URL may be signed."""
     words = [word for word in str(error).split() if "://" not in word]
     return f"{type(error).__name__}: {' '.join(words)[:200]}"
+
+
+def _is_taken(error: BaseException) -> bool:
+    """Whether a store says that a name that was to be free is not."""
+    text = f"{error} {error.__cause__}".lower().replace(" ", "")
+    said = ("preconditionfailed", "pre-conditions", "conditionalrequestconflict")
+    return isinstance(error, FileExistsError) or any(word in text for word in said)
+
+
+def _is_unknown(error: BaseException) -> bool:
+    """Whether a store says that it does not know a condition that a request has."""
+    text = f"{error} {error.__cause__}".lower().replace(" ", "")
+    return any(word in text for word in ("notimplemented", "(501)", "invalidargument", "unsupported"))
 
 
 def _is_bucket(error: Exception) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import mlstac
-from tests.authoring.test_publish import author, files_of
+from tests.authoring.test_publish import author, files_of, samples
+from tests.servers.hub import File
 
 REPOSITORY = "me/chips"
 URL = f"hf://datasets/{REPOSITORY}"
@@ -162,3 +163,18 @@ def test_a_server_that_is_gone_is_told(hub, publish, chips):
     done = publish(chips, environment={"HF_ENDPOINT": "http://127.0.0.1:1"})
     assert done["error"] == "UnavailableError"
     assert "publish again" in done["message"]
+
+
+def test_a_card_that_was_edited_on_the_hub_stays(hub, publish, tmp_path):
+    folder = tmp_path / "made"
+    mlstac.write(samples(0, 3), folder, id="chips", license="MIT")
+    made = publish(folder)
+    repository = hub.repositories[REPOSITORY]
+    files = repository.commits[made["commit"]]
+    assert files["README.md"].data == (folder / "README.md").read_bytes()
+    repository.commit(files | {"README.md": File(b"# Mine\n", lfs=False)})
+    mlstac.append(folder, samples(3, 5))
+    again = publish(folder)
+    assert "README.md" not in again["uploads"]
+    assert repository.commits[again["commit"]]["README.md"].data == b"# Mine\n"
+    assert_same(folder)
