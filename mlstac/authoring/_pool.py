@@ -5,6 +5,8 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+_HUGE_PAGE = 2 * 2**20
+
 
 class Pool:
     """Buffers by size, given back by one thread and taken by another.
@@ -26,7 +28,7 @@ class Pool:
             buffer = self._free[nbytes].pop()  # one step for Python's lock: no other thread gets the same
         except IndexError:
             self._shrink(nbytes)
-            return np.empty(nbytes, np.uint8)
+            return _fresh(nbytes)
         self._kept_bytes -= nbytes
         return buffer
 
@@ -43,3 +45,16 @@ class Pool:
         if self._kept_bytes + len(buffer) <= self._most_bytes:
             self._kept_bytes += len(buffer)
             self._free[len(buffer)].append(buffer)
+
+
+def _fresh(nbytes: int) -> NDArray[np.uint8]:
+    """New memory, which begins on a huge page where it is large.
+
+    What lies before the first whole huge page is taken 4 KiB at a time: a quarter of a buffer of 8 MiB, in 500 faults.
+    The room left at the two ends is never touched, and so never taken.
+    """
+    if nbytes < _HUGE_PAGE:
+        return np.empty(nbytes, np.uint8)
+    room = np.empty(nbytes + _HUGE_PAGE, np.uint8)
+    start = -room.ctypes.data % _HUGE_PAGE
+    return room[start : start + nbytes]

@@ -3,10 +3,13 @@
 import tracemalloc
 
 import numpy as np
+import pytest
 
 import mlstac.authoring as authoring
+from mlstac.authoring._pool import Pool
 
 SHARD_BYTES = 32_000_000
+HUGE_PAGE = 2 * 2**20
 
 
 def test_memory_holds_two_shards_however_long_the_dataset(tmp_path):
@@ -23,6 +26,20 @@ def test_memory_holds_two_shards_however_long_the_dataset(tmp_path):
     assert len(list((tmp_path / "a" / "train").glob("*.safetensors"))) == 5
     # Two shards, their last buffers not quite full, and what statistics and Parquet need on the way.
     assert peak < 2 * SHARD_BYTES + 30_000_000
+
+
+@pytest.mark.parametrize("nbytes", [2 * HUGE_PAGE, 8_306_688, 8 * 2**20, 50_000_001])
+def test_a_large_buffer_begins_on_a_huge_page_and_is_lent_again(nbytes):
+    pool = Pool(2 * nbytes)
+    buffer = pool.take(nbytes)
+    assert len(buffer) == nbytes
+    assert buffer.ctypes.data % HUGE_PAGE == 0
+    buffer[:] = 1
+    pool.give(buffer)
+    assert pool.take(nbytes) is buffer
+    other = pool.take(nbytes)
+    assert other.ctypes.data % HUGE_PAGE == 0
+    assert not np.shares_memory(other, buffer)
 
 
 def test_rows_in_memory_are_bounded_over_all_splits_however_small_their_samples(tmp_path, monkeypatch):
