@@ -11,7 +11,7 @@ from mlstac.frameworks._convert import check_conversion, convert
 from mlstac.frameworks._devices import parse_device
 from mlstac.frameworks._dtypes import check_known, numpy_dtype
 from mlstac.frameworks._registry import PACKAGES, get_adapter, known_frameworks, owner_of
-from mlstac.frameworks._transfer import Transfer
+from mlstac.frameworks._transfer import Transfer, map_tensors
 from mlstac.frameworks._widen import WidenedWarning, check_dtypes
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "encode",
     "get_adapter",
     "known_frameworks",
+    "map_tensors",
     "numpy_dtype",
     "parse_device",
 ]

@@ -12,13 +12,15 @@ ALIGNMENT = 64
 _POOL = Pool()
 
 
-def allocate(nbytes: int) -> NDArray[np.uint8]:
+def allocate(nbytes: int, device: object = None) -> NDArray[np.uint8]:
     """Writable, uninitialised bytes, no one else's, at an address that is a multiple of 64.
 
     Parameters
     ----------
     nbytes : int
         Bytes wanted.
+    device : optional
+        Makes no difference; so this is an adapter's ``allocate`` where no device wants memory of its own.
 
     Returns
     -------

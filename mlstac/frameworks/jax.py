@@ -174,11 +174,28 @@ def _put(array: Any, target: Any) -> Any:
 
 
 def begin_transfer(batch: dict[str, Any], device: object = None) -> Transfer:
-    """Send a batch of CPU arrays to a device or sharding; jax copies while the caller goes on."""
+    """Send a batch of CPU arrays to a device or sharding; jax copies while the caller goes on.
+
+    Raises
+    ------
+    DeviceError
+        If a sharding cuts batches, and a tensor does not divide, or comes as a list of samples; the message names it.
+    """
     target = resolve_device(device)
     if _is_host(target):
         return Transfer(batch)
-    return Transfer(map_tensors(batch, owns, lambda array: _put(array, target)))
+    sent = {}
+    for name, value in batch.items():
+        if isinstance(value, list) and any(map(owns, value)) and lays_out_batches(target):
+            raise DeviceError(
+                f"tensor {name!r} comes as a list of samples, which have no axis of the batch that {target} could cut; "
+                f"give pad={{{name!r}: 0}} if it may be padded, or leave it out with select(tensors=...)"
+            )
+        try:
+            sent[name] = map_tensors(value, owns, lambda array: _put(array, target))
+        except DeviceError as error:
+            raise DeviceError(f"tensor {name!r}: {error}") from error
+    return Transfer(sent)
 
 
 def owns(obj: object) -> bool:

@@ -11,23 +11,36 @@ import pytest
 
 # cupy needs a GPU to be imported, so what the example asks of it is played by numpy here.
 CUPY = """
-    import contextlib
     import numpy
 
     class ndarray(numpy.ndarray):
-        pass
+        device = None
 
     class cuda:
         class runtime:
             @staticmethod
             def getDeviceCount():
-                return 1
+                return 2
 
-        class Device(contextlib.nullcontext):
-            pass
+        class Device:
+            entered = [0]
 
-    def asarray(array, *, blocking):
-        return array.copy().view(ndarray)
+            def __init__(self, number):
+                self.number = number
+
+            def __enter__(self):
+                self.entered.append(self.number)
+
+            def __exit__(self, *_):
+                self.entered.pop()
+
+    def asarray(array, *, blocking=False):
+        current = cuda.Device.entered[-1]
+        if isinstance(array, ndarray) and array.device == current:
+            return array
+        moved = array.copy().view(ndarray)
+        moved.device = current
+        return moved
 
     def asnumpy(array):
         return numpy.asarray(array)
@@ -71,11 +84,25 @@ def test_the_sixth_framework_of_the_page_works(installed):
         name, shape, data = encode(tensor)
         assert (name, shape, data.tolist()) == ("U16", (2, 2), list(range(8)))
         assert adapter.begin_transfer({"x": tensor}, "cuda").wait()["x"] is tensor
-        print("ok")
+
+        import sys, cupy, mlstac
+        images = [cupy.asarray(np.full((3, 4, 4), index, np.uint16)) for index in range(5)]
+        mlstac.write([{"input": image} for image in images], sys.argv[1], id="six", license="CC0-1.0")
+        ds = mlstac.load(sys.argv[1], framework="cupy", device="cuda:1")
+        first, last = ds.batches(4)
+        got = (ds[3], images[3]), (ds[1:3], images[1:3]), (first, images[:4]), (last, images[4:])
+        for array, expected in ((tensors["input"], expected) for tensors, expected in got):
+            assert type(array) is cupy.ndarray and array.device == 1
+            assert array.dtype == np.uint16 and np.array_equal(array, expected)
+        try:
+            mlstac.load(sys.argv[1], framework="cupy")
+        except DeviceError as message:
+            assert "cupy has no device 'cpu' here; it has cuda:0, cuda:1" in str(message)
+            print("ok")
     """
     path = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")])
     ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-c", textwrap.dedent(script), str(installed / "six")],
         capture_output=True,
         text=True,
         check=False,

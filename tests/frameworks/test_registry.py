@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from mlstac.frameworks import PACKAGES, Adapter, get_adapter, known_frameworks
 from tests.frameworks.patterns import FRAMEWORKS
 
 
-def run(script: str, *folders: Path) -> subprocess.CompletedProcess[str]:
+def run(script: str, *folders: Path, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(map(str, (*folders, os.environ.get("PYTHONPATH", ""))))
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-c", textwrap.dedent(script), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -84,7 +85,7 @@ def test_known_frameworks_are_listed_without_importing_any():
 def install_sixth(folder: Path, module: str) -> None:
     """Lay out a package as pip would, with an entry point of ours."""
     (folder / "abacus.py").write_text(
-        "from typing import NamedTuple\n\nclass Beads(NamedTuple):\n    data: bytes\n    dtype: str\n    shape: tuple\n"
+        "from dataclasses import dataclass\n\n@dataclass\nclass Beads:\n    data: bytes\n    dtype: str\n    shape: tuple\n"
     )
     (folder / "abacus_mlstac.py").write_text(textwrap.dedent(module))
     info = folder / "abacus_mlstac-1.0.dist-info"
@@ -139,9 +140,17 @@ def test_another_package_brings_a_sixth(tmp_path):
         assert type(tensor).__name__ == "Beads"
         name, shape, data = encode(tensor)
         assert (name, shape, data.tolist()) == ("U16", (2,), [1, 0, 2, 0])
+
+        import mlstac
+        mlstac.write([{"x": tensor}] * 3, sys.argv[1], id="beads", license="CC0-1.0")
+        ds = mlstac.load(sys.argv[1], framework="abacus")
+        assert ds[2]["x"] == tensor
+        (batch,) = ds.batches(3)
+        assert (batch["x"].shape, batch["x"].data) == ((3, 2), tensor.data * 3)
         print("ok")
         """,
         tmp_path,
+        arguments=[str(tmp_path / "beads")],
     )
     assert ran.stdout == "ok\n", ran.stderr
 

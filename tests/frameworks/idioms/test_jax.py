@@ -136,6 +136,37 @@ def test_batches_are_spread_over_devices(bands):
     assert ran.stdout == "ok\n", ran.stderr
 
 
+def test_lists_and_short_batches_cannot_be_spread(tmp_path, run):
+    script = """
+        import sys
+        import jax, numpy as np
+        from jax.sharding import Mesh, NamedSharding, PartitionSpec
+        import mlstac
+        from mlstac.errors import DeviceError
+
+        samples = [{"boxes": np.full((4, index + 1), index, "f4"), "text": f"{index}"} for index in range(6)]
+        mlstac.write(samples, sys.argv[1], id="lists", license="CC0-1.0")
+        mesh = Mesh(np.array(jax.devices()), ("data",))
+        ds = mlstac.load(sys.argv[1], framework="jax", device=NamedSharding(mesh, PartitionSpec("data")))
+        padded = iter(ds.batches(4, pad={"boxes": 0}))
+        first = next(padded)
+        assert len(first["boxes"].addressable_shards) == 4 and first["text"] == ["0", "1", "2", "3"]
+        whole = mlstac.load(sys.argv[1], framework="jax", device=NamedSharding(mesh, PartitionSpec()))
+        assert [len(box.devices()) for box in next(iter(whole.batches(4)))["boxes"]] == [4] * 4
+        for batches in (padded, iter(ds.batches(4))):
+            try:
+                next(batches)
+            except DeviceError as error:
+                print(error)
+    """
+    short, listed = run(
+        script, tmp_path / "lists", XLA_FLAGS="--xla_force_host_platform_device_count=4", JAX_PLATFORMS="cpu"
+    ).splitlines()
+    assert short.startswith("tensor 'boxes': an array of shape (2, 4, 6) cannot be laid out over")
+    assert "drop_last=True" in short
+    assert listed.startswith("tensor 'boxes' comes as a list of samples, which have no axis of the batch")
+
+
 @pytest.mark.parametrize("narrow", [False, True])
 def test_64_bits_are_refused_at_load_or_narrowed_as_asked(tmp_path, narrow):
     mlstac.write(
