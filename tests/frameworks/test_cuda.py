@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import torch
 
+import mlstac
 from mlstac.frameworks import get_adapter
 from tests.frameworks.patterns import WIDTHS, raw_bytes
 from tests.frameworks.test_memory import HELD
@@ -34,6 +35,10 @@ def is_on_gpu(tensor) -> bool:
         return all(device.platform == "gpu" for device in tensor.devices())
     place = getattr(tensor, "device", None) or getattr(tensor, "place", None)
     return any(word in str(place).lower() for word in ("cuda", "gpu"))
+
+
+def on_host(tensor) -> np.ndarray:
+    return np.asarray(tensor.cpu() if hasattr(tensor, "cpu") else tensor)
 
 
 def pattern(nbytes: int) -> np.ndarray:
@@ -67,6 +72,33 @@ def test_a_batch_is_sent_ahead_from_buffers_of_our_own(framework):
         assert is_on_gpu(batch["input"])
         assert raw_bytes(batch["input"]) == bytes([step + 1]) * (1 << 20)
         assert batch["id"] == ["a"]
+
+
+@pytest.mark.filterwarnings("ignore::mlstac.frameworks.WidenedWarning")
+def test_a_dataset_gives_samples_and_batches_there(framework, tmp_path):
+    random = np.random.default_rng(3)
+    images = random.integers(0, 2**16, (40, 3, 32, 32), np.uint16)
+    boxes = [random.random((index % 3, 4), np.float32) for index in range(40)]
+    mlstac.write(
+        [{"input": image, "boxes": rows, "text": "a"} for image, rows in zip(images, boxes, strict=True)],
+        tmp_path / "cuda",
+        id="cuda",
+        license="CC0-1.0",
+    )
+    ds = mlstac.load(tmp_path / "cuda", framework=framework, device="cuda:0")
+    plain = ds.with_framework("numpy")
+    for got, expected in ((ds[7], plain[7]), (ds[3:9], plain[3:9])):
+        assert is_on_gpu(got["input"])
+        np.testing.assert_array_equal(on_host(got["input"]), expected["input"])
+    epoch = {"shuffle": True, "seed": 1, "epoch": 2}
+    kept = list(ds.batches(8, **epoch))  # all at once: no memory is used again under a batch
+    for got, expected in zip(kept, plain.batches(8, **epoch), strict=True):
+        assert is_on_gpu(got["input"])
+        assert all(is_on_gpu(rows) for rows in got["boxes"])
+        np.testing.assert_array_equal(on_host(got["input"]), expected["input"])
+        for rows, judge in zip(got["boxes"], expected["boxes"], strict=True):
+            np.testing.assert_array_equal(on_host(rows), judge)
+        assert got["text"] == ["a"] * 8
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")

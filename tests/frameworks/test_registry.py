@@ -85,7 +85,8 @@ def test_known_frameworks_are_listed_without_importing_any():
 def install_sixth(folder: Path, module: str) -> None:
     """Lay out a package as pip would, with an entry point of ours."""
     (folder / "abacus.py").write_text(
-        "from dataclasses import dataclass\n\n@dataclass\nclass Beads:\n    data: bytes\n    dtype: str\n    shape: tuple\n"
+        "from dataclasses import dataclass\n\n"
+        "@dataclass\nclass Beads:\n    data: bytes\n    dtype: str\n    shape: tuple\n"
     )
     (folder / "abacus_mlstac.py").write_text(textwrap.dedent(module))
     info = folder / "abacus_mlstac-1.0.dist-info"
