@@ -78,6 +78,7 @@ def open_catalog(
                     rows=_row_count(asset),
                     join=join_shard,
                     shards=shards,
+                    mark=asset.checksum or "",
                 )
             )
         counts.append((name, len(split.assets), split.n_items))
@@ -142,7 +143,7 @@ def open_part(
         source: Any = str(path)
     elif asset.size is not None and asset.size > WHOLE_BYTES:
         size = asset.size
-        source = ranged = RangedFile(url, size, fetcher)
+        source = ranged = RangedFile(url, size, fetcher, mark=asset.checksum or "")
     else:
         # one that is a little too long is told as what it is, and one without end is not read to it
         limit = MAX_WHOLE_BYTES if asset.size is None else asset.size + WHOLE_BYTES

@@ -45,6 +45,8 @@ class Part:
         Makes an href of a row the URL of a shard, or refuses it.
     shards : Shards
         Where shards get their numbers.
+    mark : str
+        The file's checksum, if known: no shard changes once a part names it, so this tells its state too.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Part:
         rows: int | None = None,
         join: Callable[[str, str], str],
         shards: Shards,
+        mark: str = "",
     ) -> None:
         self.url = url
         self._tensors = tuple(tensors)
@@ -63,6 +66,7 @@ class Part:
         self._rows = rows
         self._join = join
         self._shards = shards
+        self._mark = mark
         self._file: tuple[pq.ParquetFile, RangedFile | None] | None = None
         self._addresses: dict[str, Addresses] = {}
         self._checksums: dict[str, NDArray[np.uint32]] = {}
@@ -313,7 +317,7 @@ class Part:
                     url = self._join(self.url, hrefs.names[index])
                 except MlstacError as error:
                     raise RowError(row, f"href {hrefs.names[index]!r}: {error}") from error
-                numbers[index] = self._shards.number(url, int(sizes[row]))
+                numbers[index] = self._shards.number(url, int(sizes[row]), self._mark)
         return numbers[indices]
 
 

@@ -23,12 +23,15 @@ class RangedFile(io.RawIOBase):
     size : int
         Bytes, as the collection has it.
     fetcher : Fetcher
+    mark : str
+        Its checksum, as the collection has it: which file a cache may have it from.
     """
 
-    def __init__(self, url: str, size: int, fetcher: Fetcher) -> None:
+    def __init__(self, url: str, size: int, fetcher: Fetcher, *, mark: str = "") -> None:
         self._url = url
         self._size = size
         self._fetcher = fetcher
+        self._mark = mark
         self._held: list[tuple[int, NDArray[np.uint8]]] = []
         self._position = 0
         self.fetch([(max(0, size - FOOTER_BYTES), size)])
@@ -43,7 +46,7 @@ class RangedFile(io.RawIOBase):
         reads = []
         for read in plan.reads:
             buffer = np.empty(read.stop - read.start, np.uint8)
-            reads.append(Read(self._url, read.start, read.stop, [(0, buffer.data)], self._size))
+            reads.append(Read(self._url, read.start, read.stop, [(0, buffer.data)], self._size, self._mark))
             self._held.append((read.start, buffer))
         self._fetcher.fetch(reads)
 

@@ -111,7 +111,7 @@ class Reader:
 
         def again() -> "Future[None]":
             for read in reads:
-                self._fetcher.forget(read.url, read.start, read.stop, size=read.size)
+                self._fetcher.forget(read)
             return self._fetcher.submit(reads)
 
         return Pending(self._fetcher.submit(reads), requests, again)

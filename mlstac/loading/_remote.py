@@ -69,7 +69,7 @@ class Requests:
         for read in plan.reads:
             shard = shards[read.file]
             into = [(self.ranges[member].start - read.start, self.ranges[member].into) for member in read.members]
-            reads.append(Read(shard.url, read.start, read.stop, into, shard.size))
+            reads.append(Read(shard.url, read.start, read.stop, into, shard.size, shard.mark))
         return reads
 
     def _copy(self, copies: list[tuple[int, int]]) -> None:

@@ -19,6 +19,8 @@ class Shard(NamedTuple):
     """Bytes, as the catalog has it."""
     codec: str | None = None
     """``"zstd"`` or ``"gzip"``, if it is compressed."""
+    mark: str = ""
+    """Checksum of the catalog part that names it: at one URL, another dataset's shards have another."""
 
 
 class Shards:
@@ -30,7 +32,7 @@ class Shards:
         self._next = count()
         self._compressed: set[int] = set()
 
-    def number(self, url: str, size: int) -> int:
+    def number(self, url: str, size: int, mark: str = "") -> int:
         """Number of a shard.
 
         Raises
@@ -45,7 +47,7 @@ class Shards:
             fresh, codec = next(self._next), codec_of(url)
             if codec == ZSTD:
                 import_zstandard(f"the shard {redact(url)}")
-            self._shards[fresh] = Shard(url, size, codec)  # before its number can be seen
+            self._shards[fresh] = Shard(url, size, codec, mark)  # before its number can be seen
             if codec is not None:
                 self._compressed.add(fresh)
             number = self._numbers.setdefault(url, fresh)

@@ -58,8 +58,8 @@ class Cache:
     """A folder of bytes fetched before.
 
     It fetches nothing by itself and keeps no more than what was read. It removes nothing but what it made. Files of
-    known size are kept, under their URL, size and version (ETag or date); once it is full, whole shards go, oldest
-    first.
+    known size are kept, under their URL, size, mark and version (ETag or date); once it is full, whole shards go,
+    oldest first.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Cache:
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._names: dict[tuple[str, int], str] = {}
+        self._names: dict[tuple[str, int, str], str] = {}
         self._used: int | None = None
         self._bound = 0
         self._stopped = False
@@ -109,7 +109,7 @@ class Cache:
         missing: list[tuple[int, memoryview]] = []
         wanted = 0
         try:
-            with self._entry(read.url, read.size) as entry:
+            with self._entry(read.url, read.size, read.mark) as entry:
                 if entry is None:
                     return [read], None
                 for offset, view in read.into:
@@ -134,7 +134,7 @@ class Cache:
         try:
             # to a disk, a few bytes are a block
             self._make_room(sum(space_of(start, start + len(view)) for start, view in segments))
-            with self._entry(read.url, read.size, create=version) as entry:
+            with self._entry(read.url, read.size, read.mark, create=version) as entry:
                 if entry is not None:
                     written = entry.write(segments)
                     self._used = (self._used or 0) + written
@@ -146,14 +146,14 @@ class Cache:
                 stacklevel=2,
             )
 
-    def forget(self, url: str, size: int | None, start: int = 0, stop: int | None = None) -> None:
+    def forget(self, url: str, size: int | None, start: int = 0, stop: int | None = None, *, mark: str = "") -> None:
         """Take a range of a file, or all of it, for absent: it was not what it should be."""
         if size is None:
             return
         if stop is None:
-            self._remove(self._name(url, size))
+            self._remove(self._name(url, size, mark))
             return
-        with contextlib.suppress(OSError), self._entry(url, size) as entry:
+        with contextlib.suppress(OSError), self._entry(url, size, mark) as entry:
             if entry is not None:
                 entry.forget(start, stop)
 
@@ -167,17 +167,17 @@ class Cache:
 
     # -- entries
 
-    def _name(self, url: str, size: int) -> str:
-        name = self._names.get((url, size))
+    def _name(self, url: str, size: int, mark: str) -> str:
+        name = self._names.get((url, size, mark))
         if name is None:
-            digest = hashlib.sha256(f"{stable_name(url)}\n{size}".encode())
-            name = self._names[url, size] = digest.hexdigest()[:32]
+            digest = hashlib.sha256(f"{stable_name(url)}\n{size}{mark and chr(10)}{mark}".encode())
+            name = self._names[url, size, mark] = digest.hexdigest()[:32]
         return name
 
     @contextlib.contextmanager
-    def _entry(self, url: str, size: int, *, create: Version | None = None) -> Iterator[Entry | None]:
+    def _entry(self, url: str, size: int, mark: str, *, create: Version | None = None) -> Iterator[Entry | None]:
         """Lend the entry of a file, open and locked, or None; with `create`, one of that version is made if need be."""
-        name = self._name(url, size)
+        name = self._name(url, size, mark)
         with self._lock:
             try:
                 entry = self._known(name)
@@ -316,7 +316,6 @@ def _regroup(read: Read, missing: list[tuple[int, memoryview]]) -> list[Read]:
     parts = []
     for group in groups:
         first, (last, view) = group[0][0], group[-1]
-        parts.append(
-            Read(read.url, first, last + len(view), [(start - first, part) for start, part in group], read.size)
-        )
+        into = [(start - first, part) for start, part in group]
+        parts.append(Read(read.url, first, last + len(view), into, read.size, read.mark))
     return parts

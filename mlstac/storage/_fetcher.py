@@ -88,7 +88,7 @@ class _Engine:
             await self.source(read.url).read(read, scatter)
         except ChangedError:
             if self.cache is not None:
-                self.cache.forget(read.url, read.size)
+                self.cache.forget(read.url, read.size, mark=read.mark)
             raise
         except ShardError:
             if await self._is_pointer(read.url):
@@ -314,7 +314,7 @@ class Fetcher:
         For bytes that came, and are not what their checksum says. What comes now is kept in the place of them.
         """
         for read in reads:
-            self.forget(read.url, read.start, read.stop, size=read.size)
+            self.forget(read)
         self.fetch(reads)
 
     def read_bytes(self, url: str, *, limit_bytes: int = SMALL_FILE_BYTES) -> bytes:
@@ -413,10 +413,10 @@ class Fetcher:
             "cache_bytes": engine.cache_bytes,
         }
 
-    def forget(self, url: str, start: int, stop: int, *, size: int | None) -> None:
+    def forget(self, read: Read) -> None:
         """Have the cache take a range for absent, now and later: its bytes are not what they should be."""
         if self._config.cache is not None:
-            self._config.cache.forget(url, size, start, stop)
+            self._config.cache.forget(read.url, read.size, read.start, read.stop, mark=read.mark)
 
     def close(self) -> None:
         """Break off what is under way and free thread and connections. The next read opens anew.

@@ -29,6 +29,9 @@ class Read(NamedTuple):
     size: int | None = None
     """The file's size in bytes as the catalog has it, if known: the server must say the same."""
 
+    mark: str = ""
+    """Which file of that URL and size is meant, in words of the caller's: a cache keeps those of two marks apart."""
+
 
 def check_read(read: Read) -> None:
     """Refuse a read that cannot be meant.

@@ -69,3 +69,30 @@ def test_bytes_that_are_wrong_at_home_are_fetched_twice_and_refused(tiny, fault_
     with pytest.raises(ChecksumError, match=r"tensor 'input' of sample \d \('train-000000\d'\)"):
         ds.select(["input"])[5:10]
     assert ds.stats()["requests"] - before == 2
+
+
+def test_a_dataset_written_anew_at_the_same_place_is_not_read_from_the_cache_of_the_old(tmp_path, range_server):
+    folder = tmp_path / "here"
+
+    def write(value):
+        shutil.rmtree(folder, ignore_errors=True)
+        samples = [{"x": np.full((2, 40, 40), value + row, np.uint16)} for row in range(4)]
+        tensors = {"x": mlstac.Tensor(dims="band y x", bands=["B02", "B03"])}
+        mlstac.write(samples, folder, id="here", license="CC0-1.0", tensors=tensors)
+        return (folder / "train" / "00000.safetensors").stat().st_size
+
+    folder.mkdir()
+    server = range_server(folder)
+    sizes, values = [], []
+    for value in (10, 70):
+        sizes.append(write(value))
+        ds = mlstac.load(server.url, framework="numpy", cache_dir=tmp_path / "cache")
+        # of bands there is no checksum that would tell
+        values.append(ds.select(bands=["B03"])[:]["x"][:, 0, 0, 0].tolist() + ds[:]["x"][:, 1, 0, 0].tolist())
+        ds.close()
+    assert sizes[0] == sizes[1]
+    assert values == [[10, 11, 12, 13] * 2, [70, 71, 72, 73] * 2]
+    ds = mlstac.load(server.url, framework="numpy", cache_dir=tmp_path / "cache")
+    pictures = ds[:]["x"].nbytes
+    assert ds.stats()["cache_bytes"] == pictures
+    ds.close()

@@ -165,7 +165,7 @@ def test_a_forgotten_range_is_fetched_again(server, content, tmp_path):
     url = server.url + "a.bin"
     with open_cached(tmp_path) as fetcher:
         assert_fetches(fetcher, url, content, ROWS, size=len(content))
-        fetcher.forget(url, 20_000, 30_000, size=len(content))
+        fetcher.forget(Read(url, 20_000, 30_000, [], len(content)))
         assert_fetches(fetcher, url, content, ROWS, size=len(content))
     assert server.requests[-1].range == (20_000, 30_000)
     assert server.count == 101
@@ -181,7 +181,7 @@ def test_bad_bytes_are_forgotten_on_disk_and_in_other_processes(server, content,
         assert into[1] != content[10_000:20_000]
         neighbour.fetch(ranges(url, spans, size=len(content))[0])
         assert server.count == 3
-        fetcher.forget(url, 12_000, 16_000, size=len(content))
+        fetcher.forget(Read(url, 12_000, 16_000, [], len(content)))
         with open_cached(tmp_path) as later:
             assert_fetches(later, url, content, spans, size=len(content))
         assert [request.range for request in server.requests[3:]] == [(10_000, 20_000)]
@@ -350,7 +350,7 @@ def test_a_fork_while_another_thread_is_in_the_cache_does_not_lock_the_child(ser
         inside, leave = threading.Event(), threading.Event()
 
         def stay():
-            with cache._lock, cache._entry(url, len(content)):
+            with cache._lock, cache._entry(url, len(content), ""):
                 inside.set()
                 leave.wait(60)
 
