@@ -70,10 +70,16 @@ def as_numbers(value: Any) -> NDArray[np.generic]:
 
 
 def _image_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
-    stretch = measure_stretch(arrays, view.tensor)
+    def count(array: NDArray[np.generic]) -> int:
+        return to_frames(array, view.tensor).shape[1]
+
+    # One stretch for all that can be compared: images of another number of bands show other channels.
+    alike = {number: [array for array in arrays if count(array) == number] for number in map(count, arrays)}
+    stretches = {number: measure_stretch(some, view.tensor) for number, some in alike.items()}
 
     def paint(axes: Axes, value: Any, frame: int) -> None:
-        picture = true_colour(as_numbers(value), view.tensor, stretch=stretch)
+        numbers = as_numbers(value)
+        picture = true_colour(numbers, view.tensor, stretch=stretches[count(numbers)])
         _show(axes, picture if picture.ndim == 3 else picture[frame])
 
     return Layer(paint)

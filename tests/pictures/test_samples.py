@@ -264,3 +264,15 @@ def test_what_has_no_pixels_is_called_empty():
     picture = draw_samples([{"points": np.zeros((n, 2), np.float32)} for n in range(3)], {"points": Tensor()})
     picture.canvas.draw()
     assert [[text.get_text() for text in axes.texts] for axes in picture.axes] == [["empty"], [], []]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_images_of_different_numbers_of_bands_are_drawn(dtype):
+    rng = np.random.default_rng(0)
+    samples = [{"image": rng.integers(0, 255, (bands, 16, 16)).astype(dtype)} for bands in (3, 1, 4, 2, 13, 3)]
+    alone = [draw_samples([sample], {"image": Tensor(dims="band y x")}) for sample in samples]
+    together = draw_samples(samples, {"image": Tensor(dims="band y x")})
+    assert len(panels(together)) == len(samples)
+    for number in range(1, 5):  # each the only one of its kind
+        (one,) = panels(alone[number]).values()
+        np.testing.assert_array_equal(picture_of(panels(together)[f"{number}/image/0"]), picture_of(one))
