@@ -138,6 +138,11 @@ def publish(
     """
     root = _local_root(path)
     url = _folder_of(os.fspath(url))
+    if not is_remote(url):
+        raise InvalidArgumentError(
+            f"{url!r} is a path on this machine; to put a dataset there, copy its folder; to publish it on the Hugging "
+            f"Face Hub give hf://datasets/ORGANISATION/NAME"
+        )
     hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
     inventory = take_inventory(root)
     if hub is not None:
@@ -201,8 +206,6 @@ def _local_root(path: str | os.PathLike[str]) -> Path:
 
 
 def _open_store(url: str, storage_options: Mapping[str, Any] | None) -> Store:
-    if not is_remote(url):
-        raise InvalidArgumentError(f"{url!r} is a path on this machine; to put a dataset there, copy its folder")
     if is_http(url):
         raise InvalidArgumentError(
             f"{redact(url)}: web servers take no uploads; give the store behind it (s3://, gs://, az://), or copy the "

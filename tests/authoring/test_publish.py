@@ -267,6 +267,7 @@ def test_large_files_go_in_parts_and_are_known_again(host, tmp_path, monkeypatch
     [
         ("http://example.org/x", {}, "take no uploads"),
         ("some/folder/below", {}, "copy its folder"),
+        ("backup/chips", {}, r"copy its folder; to publish it .* hf://datasets/"),  # never by mistake on the Hub
         ("xyz://a/b", {}, "is not known"),
         ("s3://b/x", {"private": True}, "private= is for the Hugging Face Hub"),
         ("s3://b/x", {"tag": "v1"}, "tag= is for"),
