@@ -12,6 +12,7 @@ from mlstac.loading._iteration import Direct, Iteration, Progress
 from mlstac.loading._order import Order
 from mlstac.loading._pipeline import Pipeline, Recipe
 from mlstac.loading._stripes import Stripes
+from mlstac.loading._whole import whole
 from mlstac.storage import parse_size
 
 _STATE_VERSION = 1
@@ -48,13 +49,13 @@ class Batches:
         self._fingerprint = fingerprint
         self._make_order = make_order
         self._kind = kind
-        self._batch_size = _whole("batch_size", batch_size, least=1)
-        self._seed = _whole("seed", seed)
-        self._epoch = _whole("epoch", epoch, least=0)
+        self._batch_size = whole("batch_size", batch_size, least=1)
+        self._seed = whole("seed", seed)
+        self._epoch = whole("epoch", epoch, least=0)
         self._drop_last = bool(drop_last)
         self._pad = pad
         self._rank, self._world_size = rank, world_size
-        self._prefetch = _whole("prefetch", prefetch, least=0)
+        self._prefetch = whole("prefetch", prefetch, least=0)
         self._max_in_flight_bytes = parse_size(max_in_flight_bytes)
         if transform is not None and not callable(transform):
             raise InvalidArgumentError(f"transform={transform!r} cannot be called; give a function of a batch")
@@ -84,7 +85,7 @@ class Batches:
 
     def set_epoch(self, epoch: int) -> None:
         """Order of the next iteration; begins that epoch at its first sample, and ends an iteration under way."""
-        self._epoch = _whole("epoch", epoch, least=0)
+        self._epoch = whole("epoch", epoch, least=0)
         self._start = self._skipped = 0
         self._move(0, f"set_epoch({epoch}) was called")
 
@@ -150,7 +151,7 @@ class Batches:
         length = self._progress.stripes.length
         if consumed > length:
             raise StateError(f"the state says that {consumed} samples are consumed, of an epoch of {length}")
-        self._seed, self._epoch = _whole("seed", state["seed"]), _whole("epoch", state["epoch"], least=0)
+        self._seed, self._epoch = whole("seed", state["seed"]), whole("epoch", state["epoch"], least=0)
         self._start, self._skipped = consumed, 0
         if self._turns > 1:  # others take the steps between, so the count of this one's own goes on
             self._start, self._skipped = int(state.get("start", consumed)), int(state.get("turns", 0))
@@ -196,18 +197,6 @@ class Batches:
             wants_generators=_takes_two(self._transform),
             max_in_flight_bytes=self._max_in_flight_bytes,
         )
-
-
-def _whole(name: str, value: Any, *, least: int | None = None) -> int:
-    try:
-        number = int(value.__index__())
-    except (AttributeError, TypeError) as error:
-        raise InvalidArgumentError(f"{name}={value!r} is no whole number") from error
-    if isinstance(value, bool) or (least is not None and number < least):
-        raise InvalidArgumentError(
-            f"{name}={value!r}; it is a whole number{'' if least is None else f' from {least} on'}"
-        )
-    return number
 
 
 def _takes_two(transform: Callable[..., Any] | None) -> bool:

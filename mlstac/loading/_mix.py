@@ -20,6 +20,7 @@ from mlstac.loading._order import Order, make_order
 from mlstac.loading._remote import Pending, Requests
 from mlstac.loading._slots import Slots, make_slots
 from mlstac.loading._values import Affine, Affines, Output
+from mlstac.loading._whole import whole
 from mlstac.loading._world import find_world
 
 Integers = NDArray[np.int64]
@@ -119,9 +120,7 @@ class Mixture:
             Length of the epoch; by default that of the datasets together.
         """
         rank, world_size = find_world(rank, world_size)
-        length = len(self) if samples is None else int(samples)
-        if length < 0:
-            raise InvalidArgumentError(f"samples={samples} is no number of samples")
+        length = len(self) if samples is None else whole("samples", samples, least=0)
         counts = [len(dataset) for dataset in self._datasets]
         blocks = [dataset.block_rows for dataset in self._datasets]
         turns = _turns(self._quotas)

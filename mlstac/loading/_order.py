@@ -172,7 +172,10 @@ def choose_order(count: int, *, shuffle: object, weights: Any, block: int) -> tu
         make_order(count, shuffle=shuffle, seed=0, epoch=0, block=block)
         kind = f"blocks of {block}" if shuffle == "block" else "shuffled" if shuffle else "sequential"
         return kind, lambda seed, epoch: make_order(count, shuffle=shuffle, seed=seed, epoch=epoch, block=block)
-    values = np.asarray(weights, np.float64)
+    try:
+        values = np.asarray(weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"weights are no numbers ({error}); give one a sample") from error
     if values.shape != (count,):
         raise InvalidArgumentError(f"weights of shape {values.shape} do not fit this dataset of {count} samples")
     if shuffle not in (False, True):

@@ -43,7 +43,11 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         self._state = self._running = None
 
     def __len__(self) -> int:
-        return len(self._batches())
+        """Number of batches that the next iteration gives, of all workers together."""
+        batches = self._batches()
+        if self._state is not None and "worker" not in self._state:  # a worker's tells nothing of the others
+            batches.load_state_dict(self._state)
+        return len(batches)
 
     def __iter__(self) -> Iterator[Any]:
         self._shared[1] = get_worker_info() is not None

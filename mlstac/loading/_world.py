@@ -3,6 +3,7 @@
 import sys
 
 from mlstac.errors import InvalidArgumentError
+from mlstac.loading._whole import whole
 
 
 def find_world(rank: int | None, world_size: int | None) -> tuple[int, int]:
@@ -11,15 +12,16 @@ def find_world(rank: int | None, world_size: int | None) -> tuple[int, int]:
     Raises
     ------
     InvalidArgumentError
-        If one is given without the other, or the rank is not in the world.
+        If one is given without the other, one is no whole number, or the rank is not in the world.
     """
     if (rank is None) != (world_size is None):
         raise InvalidArgumentError("rank and world_size belong together; give both or neither")
     if rank is None or world_size is None:
         rank, world_size = _torch() or _jax() or (0, 1)
+    rank, world_size = whole("rank", rank), whole("world_size", world_size)
     if world_size < 1 or not 0 <= rank < world_size:
         raise InvalidArgumentError(f"rank {rank} is not in a world of {world_size}; ranks are 0 … world_size - 1")
-    return int(rank), int(world_size)
+    return rank, world_size
 
 
 def _torch() -> tuple[int, int] | None:

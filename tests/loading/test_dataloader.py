@@ -116,6 +116,10 @@ def test_the_state_of_a_stream_without_workers_goes_on_in_batches(chips):
     first = [number for _ in range(6) for number in next(iterator)["number"].tolist()]
     batches = ds.batches(8, shuffle=True)
     batches.load_state_dict(stream.state_dict())
+    resumed = ds.iterable(4, shuffle=True)
+    resumed.load_state_dict(stream.state_dict())
+    assert len(resumed) == sum(1 for _ in resumed) == len(stream) - 6
+    assert len(resumed) == len(stream)  # of the next iteration, which is whole again
     rest = epoch(batches, chips[1])
     assert sorted(first + rest) == list(range(COUNT))
     assert first + rest == epoch(ds.batches(1, shuffle=True, seed=1), chips[1])

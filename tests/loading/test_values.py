@@ -246,6 +246,9 @@ def test_what_cannot_be_mixed_is_refused(mixed):
     ]:
         with pytest.raises(InvalidArgumentError):
             mlstac.mix(datasets, weights)
+    for samples in ("many", 2.5, -1, True):
+        with pytest.raises(InvalidArgumentError, match="samples="):
+            mlstac.mix([ds, ds]).batches(2, samples=samples)
 
 
 def test_missing_statistics_say_why_and_what_to_do(tmp_path):
