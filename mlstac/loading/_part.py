@@ -16,6 +16,7 @@ from mlstac.loading._columns import Names, RowError, integers, lists, only_chunk
 from mlstac.loading._layout import TensorLayout
 from mlstac.loading._ranged import RangedFile, column_ranges
 from mlstac.loading._shards import Shards
+from mlstac.loading._unfolded import read_groups
 from mlstac.storage import redact
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Part:
     def table(self, columns: Sequence[str]) -> pa.Table:
         """Some top-level columns, whole."""
         with self._reading(columns) as file:
-            return file.read(columns=list(columns), use_threads=False)
+            return read_groups(file, columns, range(file.metadata.num_row_groups), name=redact(self.url))
 
     def row(self, number: int, columns: Sequence[str]) -> dict[str, Any]:
         """Some top-level columns of one row."""
@@ -171,7 +172,7 @@ class Part:
         for group in range(file.metadata.num_row_groups):
             count = file.metadata.row_group(group).num_rows
             if number < count:
-                table = file.read_row_group(group, columns=list(columns), use_threads=False)
+                table = read_groups(file, columns, [group], name=redact(self.url))
                 row: dict[str, Any] = table.slice(number, 1).to_pylist()[0]
                 return row
             number -= count
@@ -187,7 +188,7 @@ class Part:
         """One row group, whole."""
         columns = self.schema().names
         with self._reading(columns, [group]) as file:
-            return file.read_row_group(group, use_threads=False)
+            return read_groups(file, columns, [group], name=redact(self.url))
 
     def search(self, plan: "Plan") -> NDArray[np.int64]:
         """Numbers of the rows that a query means.
@@ -201,14 +202,14 @@ class Part:
             return np.zeros(0, np.int64)
         with self._reading(plan.columns, groups) as file:
             for group in groups:
-                table = file.read_row_group(group, columns=list(plan.columns), use_threads=False)
+                table = read_groups(file, plan.columns, [group], name=redact(self.url))
                 rows = plan.candidates(table)
                 if len(rows):
                     candidates[group] = (table.take(pa.array(rows)) if plan.late_columns else table, rows)
         if plan.late_columns and candidates:
             with self._reading(plan.late_columns, list(candidates)) as file:
                 for group, (table, rows) in candidates.items():
-                    late = file.read_row_group(group, columns=list(plan.late_columns), use_threads=False)
+                    late = read_groups(file, plan.late_columns, [group], name=redact(self.url))
                     candidates[group] = (table, rows[plan.keep(table, late.take(pa.array(rows)))])
         found = [rows + firsts[group] for group, (_, rows) in candidates.items()]
         return np.concatenate(found) if found else np.zeros(0, np.int64)
@@ -231,7 +232,10 @@ class Part:
         results, first = [], 0
         with self._reading(columns) as file:
             for group in range(file.metadata.num_row_groups):
-                table = file.read_row_group(group, columns=columns, use_threads=False)
+                if "file:checksum" in leaves:
+                    table = read_groups(file, columns, [group], name=redact(self.url))
+                else:  # hrefs come as dictionaries, and numbers take what they take
+                    table = file.read_row_group(group, columns=columns, use_threads=False)
                 assets = only_chunk(table.column("assets"))
                 asset = assets.field(tensor)
                 where, outer = present(asset), present(assets)

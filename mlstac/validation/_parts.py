@@ -12,7 +12,7 @@ import shapely.errors
 
 from mlstac.collection import Asset, Collection
 from mlstac.errors import MlstacError
-from mlstac.loading import RangedFile, column_ranges, open_part
+from mlstac.loading import RangedFile, column_ranges, open_part, read_groups
 from mlstac.sample import items
 from mlstac.storage import Fetcher
 from mlstac.validation._addresses import AddressReader, Hrefs, Table, check_order, is_compressed
@@ -99,14 +99,14 @@ class PartFile:
         if not wanted:
             return {}
         with self.reading(group, wanted) as file:
-            table = file.read_row_group(group, columns=wanted, use_threads=False)
+            table = read_groups(file, wanted, [group], name=self.file)
         return {name: one_chunk(table.column(name)) for name in wanted}
 
     def asset(self, group: int, tensor: str, leaves: Sequence[str]) -> tuple[Any, Any]:
         """The struct of one tensor, with some fields, and which rows have it."""
         paths = [f"assets.{tensor}.{leaf}" for leaf in leaves]
         with self.reading(group, paths) as file:
-            table = file.read_row_group(group, columns=paths, use_threads=False)
+            table = read_groups(file, paths, [group], name=self.file)
         assets = one_chunk(table.column("assets"))
         struct = assets.field(tensor)
         return struct, ~(null_mask(struct) | null_mask(assets))
@@ -118,7 +118,8 @@ class PartFile:
             wanted = [number - first for number in numbers if first <= number < first + count]
             if wanted:
                 with self.reading(group, self.parquet.schema_arrow.names) as file:
-                    tables.append(file.read_row_group(group, use_threads=False).take(wanted))
+                    names = self.parquet.schema_arrow.names
+                    tables.append(read_groups(file, names, [group], name=self.file).take(wanted))
         return pa.concat_tables(tables) if tables else self.parquet.schema_arrow.empty_table()
 
 

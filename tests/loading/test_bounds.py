@@ -89,6 +89,69 @@ def test_a_long_id_that_a_dictionary_gives_to_every_row_fills_no_memory(tmp_path
     assert int(peak) < 2 * LIMIT_MIB  # of 20 GB
 
 
+ASK = """
+import sys
+import mlstac
+def peak():
+    [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+ds = mlstac.load(sys.argv[1], framework="numpy")
+for ask in (
+    lambda: len(ds.filter(where="word = 'b'")),
+    lambda: next(iter(ds.metadata.to_table(["word"])["word"])),
+    lambda: next(ds.items()),
+):
+    try:
+        print("read", str(ask())[:100])
+    except mlstac.errors.MlstacError as error:
+        print(type(error).__name__, str(error)[:300])
+print([str(f)[:300] for f in mlstac.validate(sys.argv[1]).findings if "unfold" in f.what])
+print(peak())
+"""
+
+
+def test_a_long_text_that_a_dictionary_gives_to_every_row_fills_no_memory_when_it_is_asked_for(tmp_path):
+    n = 20_000
+    folder = write_stacked(tmp_path / "set", {"train": {"number": np.arange(n)}}, shard_rows=n)
+    table = pq.read_table(folder / PART)
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array(["a" * 1_000_000]))
+    table = table.append_column("word", words).append_column("proj:code", words)
+    put_part(folder, table, compression="zstd", store_schema=False)
+    assert (folder / PART).stat().st_size < 1_000_000
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, str(folder)], capture_output=True, text=True, check=True, timeout=100
+    )
+    *said, found, peak = done.stdout.splitlines()
+    for line in said:
+        assert line.startswith("CatalogError")
+        assert "word" in line
+        assert "unfold to more than the 1,073,741,824 bytes" in line
+    assert len(said) == 3
+    assert "proj:code" in found
+    assert int(peak) < 2048 + LIMIT_MIB  # of 20 GB
+
+
+def test_texts_that_rows_share_are_read_whole_piece_by_piece(tmp_path, monkeypatch):
+    import mlstac.loading._unfolded as unfolded
+
+    n = 500
+    folder = write_stacked(tmp_path / "set", {"train": {"number": np.arange(n)}}, shard_rows=n)
+    table = pq.read_table(folder / PART)
+    words = pa.array([None if row % 7 == 3 else f"w{row % 5}" for row in range(n)])
+    tags = pa.array([[f"t{row % 3}"] * (row % 4) for row in range(n)])
+    table = table.append_column("word", words).append_column("tags", tags)
+    put_part(folder, table, row_group_size=200)
+    whole = mlstac.load(folder, framework="numpy")
+    wanted = whole.metadata.to_table(["id", "word", "tags"])
+    found = whole.filter(where="word = 'w2' AND A_CONTAINS(tags, ('t1'))").metadata.to_table(["id"])
+    assert wanted.column("word").to_pylist() == words.to_pylist()
+    monkeypatch.setattr(unfolded, "PIECE_BYTES", 1)
+    pieces = mlstac.load(folder, framework="numpy")
+    assert pieces.metadata.to_table(["id", "word", "tags"]).equals(wanted)
+    assert 0 < len(found) < n
+    assert pieces.filter(where="word = 'w2' AND A_CONTAINS(tags, ('t1'))").metadata.to_table(["id"]).equals(found)
+
+
 @pytest.mark.parametrize("size", [3 * 2**30, 2**62])
 def test_the_size_that_a_collection_gives_a_part_is_bounded_too(copy, size, fault_server):
     edit_collection(copy, lambda c: c["assets"]["train-00000"].update({"file:size": size}))
