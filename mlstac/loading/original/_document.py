@@ -12,6 +12,10 @@ SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("te
 NAME = "main.json"
 
 
+MAX_FILES = 1_000_000
+"""Of a split, one a sample: more than a host takes, and few enough that a false number does not fill the memory."""
+
+
 class FileSplit(NamedTuple):
     """A split of 0.0.x: one safetensors file a sample."""
 
@@ -85,8 +89,10 @@ def _file_split(split: str, part: Any, where: str) -> FileSplit:
     count = part.get("n_items")
     if isinstance(count, float) and math.isfinite(count) and count == int(count):
         count = int(count)
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 2**40:
-        raise CollectionError(f"{where}.n_items is {str(count)[:40]!r}; expected the number of samples")
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_FILES:
+        raise CollectionError(
+            f"{where}.n_items is {str(count)[:40]!r}; expected the number of samples, at most {MAX_FILES:,}"
+        )
     href = _first(part, ("link", "url"))
     if href is not None and (not isinstance(href, str) or not href):
         raise CollectionError(f"{where}.link is {str(href)[:40]!r}; expected the URL of the folder of samples")

@@ -77,6 +77,7 @@ def test_tasks_are_text_or_list_and_foreign_ones_are_the_datasets_own(given, tmp
     [
         ({"ml:train": {"link": "https://x.example/"}}, "n_items"),
         ({"ml:train": {"n_items": -1, "link": "https://x.example/"}}, "n_items"),
+        ({"ml:train": {"n_items": 10**12, "link": "https://x.example/"}}, "n_items.*at most 1,000,000"),
         ({"ml:train": {"n_items": "11", "link": "https://x.example/"}}, "n_items"),
         ({"ml:train": {"n_items": 3, "link": 7}}, "link"),
         ({"ml:train": [1]}, "expected an object"),
