@@ -5,7 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 from mlstac.authoring._inventory import CARD_FILES, DatasetFile, Inventory, files_there, take_inventory
 from mlstac.authoring._progress import bytes_bar
 from mlstac.authoring._session import COLLECTION
-from mlstac.cards import README, read_signature
+from mlstac.authoring._target import Target
+from mlstac.cards import README, name_source, read_signature
 from mlstac.collection import Collection
 from mlstac.errors import (
     CatalogError,
@@ -23,6 +24,7 @@ from mlstac.errors import (
     ExistsError,
     InvalidArgumentError,
     MlstacError,
+    StorageError,
 )
 from mlstac.storage import Store, Stored, is_http, is_remote, local_path, parse_hub, redact
 
@@ -144,6 +146,8 @@ def publish(
             f"Face Hub give hf://datasets/ORGANISATION/NAME"
         )
     hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
+    if not dry_run:
+        _name_place(root, url)
     inventory = take_inventory(root)
     if hub is not None:
         from mlstac.authoring._publish_hub import publish_to_hub
@@ -190,6 +194,16 @@ def has_dataset(url: str, *, storage_options: Mapping[str, Any] | None = None) -
         return has_dataset_on_hub(hub, storage_options or {})
     with _open_store(url, storage_options) as store:
         return store.size(COLLECTION) is not None
+
+
+def _name_place(root: Path, url: str) -> None:
+    """Let the card say where the dataset is; where that cannot be written, it does not."""
+    with suppress(StorageError, OSError):
+        target = Target(root)
+        page = target.read(README)
+        named = name_source(page, redact(url).rstrip("/"))
+        if named != page:
+            target.put(README, named)
 
 
 def _folder_of(url: str) -> str:

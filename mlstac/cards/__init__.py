@@ -3,7 +3,7 @@
 Text made of a collection's models; nothing here opens a file or knows an array.
 """
 
-from mlstac.cards._card import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE, make_card
+from mlstac.cards._card import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE, make_card, name_source
 from mlstac.cards._croissant import Grid, make_croissant
 from mlstac.cards._front_matter import front_matter, size_category
 from mlstac.cards._licenses import HUB_LICENSES, license_fields
@@ -24,6 +24,7 @@ __all__ = [
     "make_card",
     "make_croissant",
     "make_tdml",
+    "name_source",
     "read_signature",
     "sign",
     "size_category",

@@ -8,6 +8,7 @@ from typing import Final
 
 from mlstac.cards._front_matter import front_matter
 from mlstac.cards._licenses import license_link
+from mlstac.cards._signature import amend
 from mlstac.collection import (
     Collection,
     Contact,
@@ -21,6 +22,8 @@ from mlstac.collection import (
     say_shape,
 )
 
+_UNKNOWN: Final = '"PATH-OR-URL"'
+_HINT: Final = "  # where this folder lies: a path, an http(s):// URL, hf://, s3:// …"
 README: Final = "README.md"
 SAMPLES_FILE: Final = "samples.png"
 FOOTPRINTS_FILE: Final = "footprints.png"
@@ -110,10 +113,36 @@ def _alt(collection: Collection) -> str:
     return _text(collection.title or collection.id)
 
 
+def name_source(page: bytes, source: str) -> bytes:
+    """Say in a card where the dataset is.
+
+    Parameters
+    ----------
+    page : bytes
+        The card.
+    source : str
+        What `mlstac.load` takes.
+
+    Returns
+    -------
+    bytes
+        The card, signed again; as it was, where somebody has edited it or it names a place already.
+    """
+
+    def change(text: str) -> str:
+        before, unknown, after = text.partition(f"mlstac.load({_UNKNOWN}")
+        return text if not unknown else f"{before}mlstac.load({_quote(source)}{after.replace(_HINT, '', 1)}"
+
+    return amend(page, change)
+
+
+def _quote(source: str) -> str:
+    return json.dumps(source, ensure_ascii=False)
+
+
 def _snippet(collection: Collection, source: str | None) -> str:
     filled = next((name for name, split in collection.splits.items() if split.n_items), "train")
-    where = json.dumps(source, ensure_ascii=False) if source else '"PATH-OR-URL"'
-    hint = "" if source else "  # where this folder lies: a path, an http(s):// URL, hf://, s3:// …"
+    where, hint = (_quote(source), "") if source else (_UNKNOWN, _HINT)
     given = ", ".join(collection.tensors)
     lines = [
         "import mlstac",

@@ -7,7 +7,7 @@ over. It travels with the file, so that a copy is known too.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 _WORDS: Final = "Made by mlstac, and made again with the dataset until somebody edits this file."
@@ -25,7 +25,16 @@ def sign(text: str, files: Mapping[str, bytes]) -> str:
         Files that were made with it, by name, and what is in them.
     """
     known = {"README.md": _hash(text.encode()), **{name: _hash(data) for name, data in files.items()}}
-    return f"{text}\n<!-- {_WORDS} {json.dumps(known)} -->\n"
+    return _close(text, known)
+
+
+def amend(data: bytes, change: Callable[[str], str]) -> bytes:
+    """Change the text of a card that is as mlstac wrote it, and sign it again; one of somebody's own stays."""
+    known = read_signature(data)
+    if known is None:
+        return data
+    text = change(_END.sub("", data.decode()))
+    return _close(text, known | {"README.md": _hash(text.encode())}).encode()
 
 
 def read_signature(data: bytes) -> dict[str, str] | None:
@@ -49,6 +58,10 @@ def read_signature(data: bytes) -> dict[str, str] | None:
 def is_same(data: bytes, digest: str | None) -> bool:
     """Whether a file is still what a signature says of it."""
     return _hash(data) == digest
+
+
+def _close(text: str, known: Mapping[str, str]) -> str:
+    return f"{text}\n<!-- {_WORDS} {json.dumps(known)} -->\n"
 
 
 def _hash(data: bytes) -> str:

@@ -71,7 +71,7 @@ def as_numbers(value: Any) -> NDArray[np.generic]:
 
 def _image_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
     def count(array: NDArray[np.generic]) -> int:
-        return to_frames(array, view.tensor).shape[1]
+        return int(to_frames(array, view.tensor).shape[1])
 
     # One stretch for all that can be compared: images of another number of bands show other channels.
     alike = {number: [array for array in arrays if count(array) == number] for number in map(count, arrays)}

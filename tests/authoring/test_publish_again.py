@@ -220,3 +220,25 @@ def test_a_relative_path_leaves_no_folder_of_a_call_that_was_refused(tmp_path, m
     with pytest.raises(mlstac.errors.InvalidArgumentError, match="no sample"):
         mlstac.write([], "out", license="MIT")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_card_says_where_the_dataset_is_published(memory, tmp_path):
+    folder = author(tmp_path / "chips")
+    mlstac.card(folder)
+    before = (folder / "README.md").read_text()
+    mlstac.publish(folder, memory, dry_run=True)
+    assert (folder / "README.md").read_text() == before
+    mlstac.publish(folder, f"{memory}/")
+    page = (folder / "README.md").read_text()
+    assert f'ds = mlstac.load("{memory}", split="train", framework="torch")\n' in page
+    assert page == (folder / mlstac.card(folder, source=memory)[0]).read_text()
+    mlstac.publish(folder, memory)
+    assert (folder / "README.md").read_text() == page
+    # a page of one's own is left alone, and so is a place that was named
+    mlstac.card(folder, source="https://example.org/chips")
+    mlstac.publish(folder, memory)
+    assert 'mlstac.load("https://example.org/chips"' in (folder / "README.md").read_text()
+    own = 'mlstac.load("PATH-OR-URL", split="train")\n'
+    (folder / "README.md").write_text(own)
+    mlstac.publish(folder, memory)
+    assert (folder / "README.md").read_text() == own
