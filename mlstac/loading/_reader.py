@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstac.errors import CatalogError, MlstacError
+from mlstac.errors import CatalogError, ChecksumError, MlstacError
 from mlstac.loading._addresses import MISSING, Located
 from mlstac.loading._blocks import Blocks, Spans, blocks_of, has_blocks
 from mlstac.loading._catalog import Catalog
@@ -109,10 +109,19 @@ class Reader:
         if not reads:
             return Pending(None, requests)
 
-        def again() -> "Future[None]":
-            for read in reads:
+        asked: set[tuple[int, int]] = set()
+
+        def again(error: ChecksumError) -> "Future[None] | None":
+            tensor, row = vars(error)["wrong"]
+            located = next(slots.located for slots in batch if slots.view.name == tensor)
+            file, offset = int(located.files[row]), int(located.offsets[row])
+            if (file, offset) in asked:
+                return None
+            asked.add((file, offset))
+            wrong = requests.again(file, offset, self.catalog.shards)
+            for read in wrong:
                 self._fetcher.forget(read)
-            return self._fetcher.submit(reads)
+            return self._fetcher.submit(wrong)
 
         return Pending(self._fetcher.submit(reads), requests, again)
 

@@ -72,6 +72,15 @@ class Requests:
             reads.append(Read(shard.url, read.start, read.stop, into, shard.size, shard.mark))
         return reads
 
+    def again(self, file: int, offset: int, shards: Shards) -> list[Read]:
+        """Requests for those ranges alone that hold one byte of a shard, each to its own memory."""
+        shard = shards[file]
+        return [
+            Read(shard.url, start, stop, [(0, into)], shard.size, shard.mark)
+            for number, start, stop, into in self.ranges
+            if number == file and start <= offset < stop
+        ]
+
     def _copy(self, copies: list[tuple[int, int]]) -> None:
         for target, source in copies:
             self.ranges[target].into[:] = self.ranges[source].into
@@ -80,6 +89,9 @@ class Requests:
     def nbytes(self) -> int:
         """Bytes asked for, without gaps."""
         return sum(wanted.stop - wanted.start for wanted in self.ranges)
+
+
+Again = Callable[[ChecksumError], "Future[None] | None"]
 
 
 class Pending:
@@ -91,12 +103,10 @@ class Pending:
         Of its bytes; None: they are there.
     requests : Requests
     again : callable, optional
-        Asks for the same bytes once more, of their server and of no cache.
+        Told what is wrong, asks for those bytes once more, of their server and of no cache; None if it did before.
     """
 
-    def __init__(
-        self, future: "Future[None] | None", requests: Requests, again: "Callable[[], Future[None]] | None" = None
-    ) -> None:
+    def __init__(self, future: "Future[None] | None", requests: Requests, again: Again | None = None) -> None:
         self._future = future
         self._requests = requests
         self._again = again
@@ -110,24 +120,26 @@ class Pending:
     def wait(self) -> None:
         """Return when every byte of the batch is in its place and checked.
 
-        Bytes that do not match their checksums are asked for once more: a bit that flipped on the way, or in a cache,
-        is no reason to end an epoch. If they are wrong again, so they are where they come from.
+        Bytes that do not match their checksums are asked for once more, and no others: a bit that flipped on the way,
+        or in a cache, is no reason to end an epoch. If they are wrong again, so they are where they come from.
 
         Raises
         ------
         ChecksumError
             If they are.
         """
-        try:
-            self._arrive()
-        except ChecksumError:
-            if self._again is None:
-                raise
-            again, self._again = self._again, None
-            self._future = again()
+        while True:
+            try:
+                return self._arrive()
+            except ChecksumError as error:
+                if self._again is None:
+                    raise
+                future = self._again(error)
+                if future is None:
+                    raise
+                self._future = future
             if self._cancelled:
                 self._future.cancel()
-            self._arrive()
 
     def _arrive(self) -> None:
         if self._future is not None:

@@ -23,7 +23,7 @@ def verify_rows(tensor: str, place: Callable[[int], Bytes], rows: Integers, expe
     """
     for row, wanted in zip(rows.tolist(), expected.tolist(), strict=True):
         if wanted >= 0 and checksum(place(row)) != wanted:
-            raise _wrong(tensor, name(row))
+            raise _wrong(tensor, name(row), row)
 
 
 def verify_blocks(tensor: str, block: Callable[[int], Bytes], rows: Integers, expected: Integers, name: Namer) -> None:
@@ -35,7 +35,7 @@ def verify_blocks(tensor: str, block: Callable[[int], Bytes], rows: Integers, ex
     """
     for row, wanted in zip(rows.tolist(), expected.tolist(), strict=True):
         if wanted >= 0 and checksum(block(row)) != wanted:
-            raise _wrong(tensor, f"{name(row)}, or a neighbour that shares its checksum,")
+            raise _wrong(tensor, f"{name(row)}, or a neighbour that shares its checksum,", row)
 
 
 def verify_frame(tensor: str, stored: Bytes, row: int, expected: int, name: Namer) -> None:
@@ -46,13 +46,13 @@ def verify_frame(tensor: str, stored: Bytes, row: int, expected: int, name: Name
     ChecksumError
     """
     if expected >= 0 and checksum(stored.data) != expected:
-        raise _wrong(tensor, name(row))
+        raise _wrong(tensor, name(row), row)
 
 
-def _wrong(tensor: str, where: str) -> ChecksumError:
+def _wrong(tensor: str, where: str, row: int) -> ChecksumError:
     error = ChecksumError(
         f"tensor {tensor!r} of {where} is not what was written: its bytes do not match ml:checksum; "
         "fetch the shard again, and if that does not help tell the dataset's authors"
     )
-    vars(error).update(placed=True)  # the message names the sample
+    vars(error).update(placed=True, wrong=(tensor, row))  # the message names the sample
     return error

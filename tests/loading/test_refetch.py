@@ -35,6 +35,25 @@ def test_a_byte_changed_once_on_its_way_is_fetched_again(tiny, arrays, fault_ser
     assert np.array_equal(found, arrays["input"])
 
 
+def test_of_a_batch_only_what_was_wrong_is_fetched_again(tmp_path, fault_server):
+    """One sample of a batch of twenty: its bytes come twice, those of the others once."""
+    values = np.random.default_rng(5).integers(0, 60_000, (40, 3, 64, 64)).astype(np.uint16)
+    mlstac.write(({"x": value} for value in values), tmp_path / "out", id="out", license="CC0-1.0")
+    (shard,) = (tmp_path / "out" / "train").glob("*.safetensors")
+    first = shard.stat().st_size - values.nbytes
+    server = fault_server(tmp_path / "out")
+    rows = list(range(0, 40, 2))  # each is a request of its own
+    # once for each of the batch's requests, of which one holds the byte
+    server.fail("change_byte", path=f"train/{shard.name}", after=first + 10 * values[0].nbytes + 99, times=20)
+    ds = mlstac.load(server.url, framework="numpy")
+    len(ds)
+    ds.metadata[0]
+    before = ds.stats()["bytes"]
+    assert np.array_equal(ds[rows]["x"], values[rows])
+    fetched = ds.stats()["bytes"] - before
+    assert (len(rows) + 1) * values[0].nbytes <= fetched < (len(rows) + 2) * values[0].nbytes
+
+
 def test_a_byte_changed_in_the_cache_is_fetched_again_and_kept_right(tiny, arrays, range_server, tmp_path):
     server = range_server(tiny)
     first = mlstac.load(server.url, "train", framework="numpy", cache_dir=tmp_path / "cache")
