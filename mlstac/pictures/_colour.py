@@ -201,12 +201,18 @@ def _is_picture(array: NDArray[np.generic], tensor: Tensor) -> bool:
     return array.dtype == np.uint8 and len(choose_bands(tensor, frames.shape[1]).bands) == 3
 
 
+def as_floats(array: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the numbers as float64; of a signalling NaN, which processors warn of, a quiet one."""
+    with np.errstate(invalid="ignore"):
+        return array.astype(np.float64)
+
+
 def _channels(frames: NDArray[np.generic], tensor: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Channels to show, shape (channel, time, y, x), and where all of them have data, shape (time, y, x)."""
     bands = choose_bands(tensor, frames.shape[1]).bands
     stored = frames[:, list(bands)]
     values = np.abs(stored) if np.iscomplexobj(stored) else stored
-    channels = np.moveaxis(values.astype(np.float64), 1, 0)
+    channels = np.moveaxis(as_floats(values), 1, 0)
     valid = np.isfinite(channels).all(axis=0)
     nodata = [_nodata(tensor, band) for band in bands]
     for channel, absent in zip(channels, nodata, strict=True):

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 from numpy.typing import NDArray
 
 from mlstac.collection import Tensor
-from mlstac.pictures._colour import measure_stretch, to_frames, true_colour
+from mlstac.pictures._colour import as_floats, measure_stretch, to_frames, true_colour
 from mlstac.pictures._figure import Axes
 from mlstac.pictures._palette import EMPTY, class_colours
 from mlstac.pictures._views import View, class_names
@@ -132,7 +132,7 @@ def class_scheme(
 
 def _values_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
     def clean(array: NDArray[np.generic]) -> NDArray[np.float64]:
-        numbers = array.astype(np.float64)
+        numbers = as_floats(array)
         return numbers if view.tensor.nodata is None else np.where(numbers == view.tensor.nodata, np.nan, numbers)
 
     pooled = np.concatenate([clean(array).ravel() for array in arrays])
@@ -149,7 +149,7 @@ def _values_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
 
 def _profile_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
     """A line a band; several samples share the scale of the y axis."""
-    finite = [numbers[np.isfinite(numbers)] for numbers in (array.astype(np.float64) for array in arrays)]
+    finite = [numbers[np.isfinite(numbers)] for numbers in map(as_floats, arrays)]
     pooled = np.concatenate([numbers.ravel() for numbers in finite])
     low, high = (float(pooled.min()), float(pooled.max())) if pooled.size else (0.0, 1.0)
     # Drawn on a scale of 0 to 1, which no tick shows: axes of matplotlib neither span float64 nor tell last digits

@@ -38,7 +38,6 @@ def datasets(draw):
 
 
 @pytest.mark.filterwarnings("ignore::mlstac.frameworks.WidenedWarning")
-@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning", "ignore:the card has no:UserWarning")
 @settings(
     max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )

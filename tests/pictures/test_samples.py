@@ -260,6 +260,13 @@ def test_a_line_of_any_numbers_can_be_drawn(values):
     assert all(0 <= height <= 1 for height in heights)
 
 
+@pytest.mark.parametrize("shape", [(3, 8, 8), (8, 8), (2, 8)])
+def test_signalling_nans_are_drawn_as_any_others(shape):
+    values = np.full(shape, 0x7FA00000, np.uint32).view(np.float32)
+    values[..., 0] = 1.5
+    draw_samples([{"x": values}], {"x": Tensor()}).canvas.draw()
+
+
 def test_what_has_no_pixels_is_called_empty():
     picture = draw_samples([{"points": np.zeros((n, 2), np.float32)} for n in range(3)], {"points": Tensor()})
     picture.canvas.draw()
