@@ -242,17 +242,18 @@ class Writer:
                     collection = commit(
                         session, self._declared, self._description, splits=list(self._counts), card=self._card
                     )
-                if self._delivery is not None:
+                if self._delivery is None:
+                    session.finish()
+                else:
                     self._delivery.send(progress=self._shown)
-                session.finish()
+                    self._delivery.clear()  # under its lock: the next writer to this URL makes a folder of its own
+                    session.release()
         except BaseException:
             self._leave()
             raise
         self._session = None
         pipeline.close()
         self._progress.close()
-        if self._delivery is not None:
-            self._delivery.clear()
         self.collection = collection
         return collection
 

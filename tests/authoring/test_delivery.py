@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mlstac
+from mlstac.authoring._delivery import Delivery
 from mlstac.errors import AccessError, ExistsError, InvalidArgumentError
 from mlstac.storage import Store
 from tests.authoring.test_publish import samples
@@ -169,3 +170,21 @@ def test_what_is_written_to_the_hub_shows_in_one_commit(hub, cache):
     assert len(hub.repositories["me/chips"].commits) == 2
     assert_there(None, "hf://datasets/me/chips")
     assert not working_folders(cache)
+
+
+def test_the_working_folder_goes_before_another_writer_may_take_it(bucket, cache, monkeypatch):
+    _, options = bucket
+    clear, refused = Delivery.clear, []
+
+    def look(delivery):
+        monkeypatch.setattr(Delivery, "clear", clear)
+        with pytest.raises(ExistsError, match="another writer is at work") as seen:
+            write(options, overwrite=True)
+        refused.append(seen)
+        clear(delivery)
+
+    monkeypatch.setattr(Delivery, "clear", look)
+    write(options)
+    assert len(refused) == 1
+    assert not working_folders(cache)
+    assert_there(options)
