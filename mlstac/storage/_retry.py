@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from mlstac.errors import InvalidArgumentError, UnavailableError
+from mlstac.errors import InvalidArgumentError, MlstacError, UnavailableError
 
 # A broken-off body that got this far made progress: it is continued at once, and does not count against the tries.
 _PROGRESS_BYTES = 65_536
@@ -155,6 +155,12 @@ async def persist(
             return await attempt()
         except TransientError as error:
             fault = error
+        except MlstacError as error:
+            if error.__suppress_context__:
+                # what is not to be shown need not travel: aiohttp's errors cannot be pickled, and where tracebacks are
+                # pickled with their errors (tblib, in Dask's workers) ours could not be either
+                error.__context__ = None
+            raise
         if fault.free and not spared:
             spared = True
             continue

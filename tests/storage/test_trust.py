@@ -155,6 +155,7 @@ def test_no_error_shows_a_credential(fault_server):
                 with pytest.raises(OSError, match=r"127\.0\.0\.1") as failed:
                     call()
                 assert "very-secret" not in "".join(traceback.format_exception(failed.value))
+                assert failed.value.__context__ is None  # in Dask's workers it is pickled too, and aiohttp's cannot be
                 assert str(pickle.loads(pickle.dumps(failed.value))) == str(failed.value)
             assert "very-secret" not in repr(vars(fetcher)) + repr(fetcher._engine._web._options)
 
