@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import ipaddress
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,10 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 # Torch's CUDA builds bring triton, whose LLVM crashes when it is loaded after TensorFlow's; the other order is sound.
 if _triton := importlib.util.find_spec("triton"):
     importlib.import_module(_triton.name)
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.servers.plugin"]
 

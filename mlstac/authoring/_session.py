@@ -192,7 +192,8 @@ class Session:
                 if self.is_committed:
                     return last
                 _forget_all_but(runs, last)
-            elif last.settings.get("appends") and not len(last):  # it wrote nothing that could be gone on with
+            elif last.settings.get("appends") and not len(last) and not self._is_same_append(last, settings):
+                # it wrote nothing that could be gone on with
                 self._clean()
                 last.discard(shards=False)
             elif not last.settings.get("appends"):
@@ -226,6 +227,14 @@ class Session:
             base=[run.number for run in self.base],
             parts_before=named_parts(self.existing),
             counts_before={name: split.n_items for name, split in self.existing.splits.items()},
+        )
+
+    def _is_same_append(self, run: Run, settings: Mapping[str, Any]) -> bool:
+        """Whether the same call had begun the run: then a shard that it had just named takes its number again."""
+        assert self.existing is not None
+        return (
+            run.settings["parts_before"] == named_parts(self.existing)
+            and _difference(run.settings["decides"], settings) is None
         )
 
     def _begin(self, settings: dict[str, Any], seen: str | None, **more: Any) -> Run:

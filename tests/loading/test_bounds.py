@@ -104,8 +104,8 @@ for ask in (
     try:
         print("read", str(ask())[:100])
     except mlstac.errors.MlstacError as error:
-        print(type(error).__name__, str(error)[:300])
-print([str(f)[:300] for f in mlstac.validate(sys.argv[1]).findings if "unfold" in f.what])
+        print(type(error).__name__, str(error)[:900])
+print([str(f)[:900] for f in mlstac.validate(sys.argv[1]).findings if "unfold" in f.what])
 print(peak())
 """
 
