@@ -187,6 +187,12 @@ def _search(
     region = None if query.region is None else shapely.geometry.mapping(shapely.from_wkb(query.region))
     methods = {link.get("method", "GET") for link in landing.get("links", []) if link.get("rel") == "search"}
     client = pystac_client.Client.open(root, stac_io=_reader(root, headers, static=False))
+    if where is not None and not client.conforms_to("FILTER"):
+        # such a server does not look at it, and answers with everything
+        raise InvalidArgumentError(
+            f"the STAC API at {root} takes no conditions (it does not conform to the Filter extension); leave where="
+            " out, and choose among the Items listed"
+        )
     search = client.search(
         method="GET" if methods == {"GET"} else "POST",  # an address has bounds on its length
         collections=collections,

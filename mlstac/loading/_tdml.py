@@ -104,9 +104,11 @@ def _sample(collection: Collection, split: str, row: Mapping[str, Any], given: M
 
 
 def _url(split: str, asset: Mapping[str, Any]) -> str:
-    first, length = asset["ml:offset"], asset["ml:length"]
     href = str(asset["href"]).removeprefix("./")
-    place = href if "://" in href else f"{split}/{href}"
+    place = href if "://" in href or href.startswith("/") else f"{split}/{href}"
+    first, length = asset.get("ml:offset"), asset.get("ml:length")
+    if first is None or length is None:
+        return place  # a file of one sample, as the original's are
     return f"{place}#bytes={first}-{first + max(length, 1) - 1}"
 
 

@@ -9,6 +9,7 @@ import pytest
 import mlstac
 from mlstac.collection import SPLIT_WORDS, split_of_word, split_words
 from tests.cards.conftest import chips, describe
+from tests.loading.original.old import write_dataset
 
 # What OGC 24-006 asks of the members that we write, in a schema of our own.
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
@@ -176,6 +177,14 @@ def test_a_split_of_the_authors_own_has_no_training_type(tmp_path):
     data = check(mlstac.export_tdml(tmp_path))["data"]
     assert len(data) == 2
     assert not any("trainingType" in datum for datum in data)
+
+
+def test_a_dataset_of_the_original_names_the_files_of_its_samples(tmp_path):
+    write_dataset(tmp_path / "old", counts={"train": 2, "validation": 1, "test": 1})
+    document = mlstac.export_tdml(tmp_path / "old" / "main.json")
+    assert document["amountOfTrainingData"] == 4
+    files = {url for data in document["data"] for url in data["dataURL"]}
+    assert files == {str(file) for file in (tmp_path / "old").rglob("*.gz")}
 
 
 def test_the_file_is_the_document(flood, tmp_path, document):

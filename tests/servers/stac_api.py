@@ -25,10 +25,12 @@ class StacApi:
         ``POST`` or ``GET``.
     key : str, optional
         Wanted in the header ``X-Key``.
+    classes : list of str
+        What it says it conforms to.
     """
 
-    def __init__(self, items, *, page=2, method="POST", key=None):
-        self.items, self.page, self.method, self.key = items, page, method, key
+    def __init__(self, items, *, page=2, method="POST", key=None, classes=CLASSES + FILTER):
+        self.items, self.page, self.method, self.key, self.classes = items, page, method, key, classes
         self.asked = []
         api = self
 
@@ -87,7 +89,7 @@ class StacApi:
             "stac_version": "1.0.0",
             "id": "api",
             "description": "Items of this machine.",
-            "conformsTo": CLASSES + FILTER,
+            "conformsTo": self.classes,
             "links": [*links, search],
         }
 

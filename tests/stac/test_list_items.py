@@ -13,7 +13,7 @@ import shapely
 
 import mlstac
 from mlstac.errors import AccessError, FormatError, InvalidArgumentError, MissingFileError, UnavailableError
-from tests.servers.stac_api import StacApi
+from tests.servers.stac_api import CLASSES, StacApi
 
 # pystac brings Items of older versions up to date, and says what it cannot tell of them
 pytestmark = pytest.mark.filterwarnings("ignore:Could not parse bucket/account:UserWarning")
@@ -96,6 +96,13 @@ def test_a_condition_goes_to_the_api_as_cql2_text(serve):
     api = serve()
     list(mlstac.list_items(api.url, where="cloud_cover < 10", limit=1))
     assert (api.asked[0]["filter"], api.asked[0]["filter-lang"]) == ("cloud_cover < 10", "cql2-text")
+
+
+def test_an_api_that_takes_no_conditions_is_not_asked_one(serve):
+    api = serve(classes=CLASSES)
+    with pytest.raises(InvalidArgumentError, match=r"takes no conditions.*leave where= out"):
+        list(mlstac.list_items(api.url, where="cloud_cover < 10"))
+    assert api.asked == []
 
 
 def test_a_collection_of_an_api_is_asked_of_its_api(serve):
