@@ -26,7 +26,7 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 if _triton := importlib.util.find_spec("triton"):
     importlib.import_module(_triton.name)
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they interrupt.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would what they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
