@@ -19,7 +19,7 @@ MARK = "<!-- tables: written by benchmarks.run -->"
 SCALE_MARK = "<!-- scale: written by benchmarks.scale -->"
 
 
-def write_report(results: dict[str, Any], path: Path, *, machine: str) -> None:
+def write_report(results: dict[str, Any], path: Path) -> None:
     """Replace the tables of the report, and keep the words above them and the section of `benchmarks.scale` below.
 
     Parameters
@@ -28,12 +28,10 @@ def write_report(results: dict[str, Any], path: Path, *, machine: str) -> None:
         By cell name: what `benchmarks.run.measure` found.
     path : Path
         ``RESULTS.md``; everything above its mark stays as it is.
-    machine : str
-        Where it ran.
     """
     above, _, scale = path.read_text().partition(SCALE_MARK) if path.exists() else ("# Results", "", "")
     head = above.split(MARK)[0].rstrip()
-    body = [head, "", MARK, "", f"Machine: {machine}.  ", f"Peers: {_versions()}.", ""]
+    body = [head, "", MARK, "", f"Peers: {_versions()}.", ""]
     for name, cell in results.items():
         body += [f"## {name[0].upper()}{name[1:]}", "", *_table(cell), ""]
     path.write_text("\n".join(body) + (f"\n{SCALE_MARK}{scale}" if scale else ""))
@@ -84,7 +82,7 @@ def _table(cell: dict[str, Any]) -> list[str]:
         if row["failed"]:
             line[0] += f" ({row['failed']} of {row['failed'] + row['runs']} runs failed)"
         rows.append("| " + " | ".join(line) + " |")
-    return [*rows, "", f"Measured {cell['when']} UTC."]
+    return [*rows, "", f"Measured {cell['when']} UTC on {cell['machine']}."]
 
 
 def _sample_bytes(cell: dict[str, Any]) -> int:

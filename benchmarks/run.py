@@ -81,6 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     work = options.work / ("quick" if options.quick else "full")
     work.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() and not options.quick else {}
     for cell in CELLS:
         if options.only not in cell.name:
@@ -91,11 +92,14 @@ def main() -> None:
             if not options.contender or name in options.contender or name == cell.contenders[0]
         ]
         found = measure(cell, names, work, 1 if options.quick else options.rounds, 10 if options.quick else 1)
-        kept = {} if not options.contender else results.get(cell.name, {}).get("contenders", {})
+        before = results.get(cell.name, {})
+        # figures of another machine do not stand beside ours
+        kept = before.get("contenders", {}) if options.contender and before.get("machine") == machine else {}
         results[cell.name] = {
             "kind": cell.kind,
             "cap": cell.cap,
             "mode": cell.mode,
+            "machine": machine,
             "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
             "contenders": {**kept, **found},
         }
@@ -104,7 +108,7 @@ def main() -> None:
     if options.quick:
         print("every cell ran")
     else:
-        write_report(results, HERE / "RESULTS.md", machine=describe_machine())
+        write_report(results, HERE / "RESULTS.md")
 
 
 def measure(cell: Cell, names: list[str], work: Path, rounds: int, fraction: int) -> dict[str, Any]:
