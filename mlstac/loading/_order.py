@@ -114,9 +114,15 @@ class Weighted:
         strata = permute(positions, self.length, self.key)
         # one offset for all strata: with one each, a share could touch a stratum more at either end
         offset = int(hash_words(self.key, 3)[0] >> np.uint64(11)) * 2.0**-53
-        aim = (strata + offset) / self.length * self.edges[-1]
-        found: Integers = np.minimum(np.searchsorted(self.edges, aim, side="right"), len(self.edges) - 1)
-        return found
+        return draw(strata, offset, self.length, self.edges)
+
+
+def draw(strata: Integers, offset: float, length: int, edges: NDArray[np.float64]) -> Integers:
+    """Samples that strata fall on, whose aim is an offset (from 0, below 1) into each of ``length`` equal shares."""
+    aim = (strata + offset) / length * edges[-1]
+    # an aim may be rounded up to the sum, past every sample: it is the last one's that has a weight
+    found: Integers = np.minimum(np.searchsorted(edges, aim, side="right"), np.searchsorted(edges, edges[-1]))
+    return found
 
 
 def epoch_key(seed: int, epoch: int) -> int:

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlstac.errors import InvalidArgumentError
@@ -10,6 +10,7 @@ from mlstac.loading._order import (
     BlockShuffled,
     Shuffled,
     balanced_weights,
+    draw,
     epoch_key,
     make_order,
     make_weighted,
@@ -78,6 +79,24 @@ def test_weighted_draws_come_as_often_as_their_share_rounded_down_or_up(weights,
     # strata do not begin where shares do, so a share may touch one stratum more at each end
     assert (np.abs(counts - share) < 1 + 1e-6).all()
     assert counts[weights == 0].sum() == 0
+
+
+SHARES = st.one_of(st.just(0.0), st.floats(0, 1e300, allow_subnormal=True), st.integers(0, 9).map(float))
+OFFSETS = st.one_of(
+    st.sampled_from([0.0, 0.5, 1 - 2.0**-53]), st.integers(0, 2**53 - 1).map(lambda word: word * 2.0**-53)
+)
+
+
+@given(
+    st.lists(SHARES, min_size=1, max_size=60).filter(lambda shares: 0 < sum(shares) < np.inf),
+    OFFSETS,
+    st.integers(0, 9),
+)
+@example([1.0, 0.0], 1 - 2.0**-53, 1)
+def test_a_sample_of_weight_0_is_never_drawn(shares, offset, zeros):
+    weights = np.array(shares + [0.0] * zeros)
+    drawn = draw(np.arange(len(weights)), offset, len(weights), np.cumsum(weights))
+    assert (weights[drawn] > 0).all()
 
 
 @pytest.mark.parametrize("weights", [[1, -1], [1, np.nan], [np.inf, 1], [0, 0], []])
