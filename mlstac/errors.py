@@ -24,7 +24,7 @@ Every class stands for one thing that a caller would do about it, and is also th
     ├── MissingPackageError (ImportError)       an optional package is not installed
     ├── DeviceError (ValueError)                the device is not there, or belongs to another framework
     ├── DtypeError (TypeError)                  the framework cannot hold that dtype exactly
-    └── StateError (ValueError)                 a loader's state belongs to another dataset
+    └── StateError (ValueError)                 a state of batches that does not fit these, or is damaged
 
 Each carries one message and survives pickling, for errors cross worker processes.
 """
@@ -145,4 +145,4 @@ class DtypeError(MlstacError, TypeError):
 
 
 class StateError(MlstacError, ValueError):
-    """A loader's state belongs to another dataset."""
+    """A state of batches belongs to another dataset or another order, or is damaged."""

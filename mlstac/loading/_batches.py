@@ -5,17 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
-from mlstac.errors import InvalidArgumentError, StateError
+from mlstac.errors import InvalidArgumentError
 from mlstac.loading._assemble import Pad
 from mlstac.loading._feed import Feed
 from mlstac.loading._iteration import Direct, Iteration, Progress
 from mlstac.loading._order import Order
 from mlstac.loading._pipeline import Pipeline, Recipe
+from mlstac.loading._state import Position, read_state, write_state
 from mlstac.loading._stripes import Stripes
 from mlstac.loading._whole import whole
 from mlstac.storage import parse_size
-
-_STATE_VERSION = 1
 
 
 class Batches:
@@ -106,15 +105,14 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """How far the consumer is: plain words and numbers, under 1 KB as JSON, the same on every rank."""
-        return {
-            "version": _STATE_VERSION,
-            "fingerprint": self._fingerprint,
-            "order": self._kind,
-            "seed": self._seed,
-            "epoch": self._epoch,
-            "consumed": self._progress.stripes.consumed(self._progress.done),
-            **({"start": self._progress.stripes.start, "turns": self._progress.done} if self._turns > 1 else {}),
-        }
+        stripes, done = self._progress.stripes, self._progress.done
+        return write_state(
+            Position(self._seed, self._epoch, stripes.start, done),
+            fingerprint=self._fingerprint,
+            order=self._kind,
+            consumed=stripes.consumed(done),
+            in_turns=self._turns > 1,
+        )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken: the next iteration begins with the first sample that was not consumed.
@@ -122,39 +120,21 @@ class Batches:
         Parameters
         ----------
         state : mapping
-            From `state_dict`, of this dataset in the same kind of order; batch size and world size may differ.
+            From `state_dict`, of this dataset in the same kind of order. Its seed and epoch take the place of those
+            that these batches were made with; batch size and world size may differ.
 
         Raises
         ------
         StateError
-            If it is the state of another dataset, of another order, or none.
+            If it is the state of another dataset, of another order, of a worker process, or none.
         """
-        if not isinstance(state, Mapping):
-            raise StateError(f"a {type(state).__name__} is no state of batches; give what state_dict() returned")
-        known = {"version", "fingerprint", "order", "seed", "epoch", "consumed"}
-        if missing := known - set(state):
-            raise StateError(f"this is no state of batches: it lacks {', '.join(sorted(missing))}")
-        if state["version"] != _STATE_VERSION:
-            raise StateError(f"the state is of version {state['version']!r}; this mlstac reads {_STATE_VERSION}")
-        if state["fingerprint"] != self._fingerprint:
-            raise StateError(
-                f"the state belongs to another dataset ({state['fingerprint']}), not this one ({self._fingerprint}): "
-                "load the same splits, filters and subsets of the same version"
-            )
-        if state["order"] != self._kind:
-            raise StateError(
-                f"the state is of an epoch in order {state['order']!r}; these batches are in order {self._kind!r}"
-            )
-        consumed = state["consumed"]
-        if not isinstance(consumed, int) or isinstance(consumed, bool) or consumed < 0:
-            raise StateError(f"the state says that {consumed!r} samples are consumed, which is no number of samples")
-        length = self._progress.stripes.length
-        if consumed > length:
-            raise StateError(f"the state says that {consumed} samples are consumed, of an epoch of {length}")
-        self._seed, self._epoch = whole("seed", state["seed"]), whole("epoch", state["epoch"], least=0)
-        self._start, self._skipped = consumed, 0
-        if self._turns > 1:  # others take the steps between, so the count of this one's own goes on
-            self._start, self._skipped = int(state.get("start", consumed)), int(state.get("turns", 0))
+        self._seed, self._epoch, self._start, self._skipped = read_state(
+            state,
+            fingerprint=self._fingerprint,
+            order=self._kind,
+            length=self._progress.stripes.length,
+            in_turns=self._turns > 1,
+        )
         self._move(self._skipped, "load_state_dict() was called")
 
     def stats(self) -> dict[str, Any]:

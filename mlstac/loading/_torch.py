@@ -51,7 +51,7 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[Any]:
         self._shared[1] = get_worker_info() is not None
-        self._running = self._make()
+        self._running = self._make(self._state)
         self._state = None
         return iter(self._running)
 
@@ -70,36 +70,36 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
                 "use torchdata's StatefulDataLoader and its state_dict, or a loader without workers"
             )
         if self._running is None:
-            return dict(self._state) if self._state is not None else self._make().state_dict()
+            return dict(self._state) if self._state is not None else self._make(None).state_dict()
         return {**self._running.state_dict(), **({"worker": worker, "workers": workers} if workers > 1 else {})}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a state was taken, with as many workers.
+        """Go on where a state was taken, in its seed and epoch, with as many workers.
 
         Raises
         ------
         StateError
             If it is the state of another dataset, order, or number of workers.
         """
-        self._running = None
-        self._shared[1] = 0
-        self._state = state
-        self._make()
+        self._make(state)  # what is wrong with it is said here, and changes nothing
+        self._running, self._state = None, dict(state)
+        self._options = {**self._options, "seed": int(state["seed"])}  # of later iterations too, as in `Batches`
+        self._shared[0], self._shared[1] = int(state["epoch"]), 0
 
     def _batches(self) -> Batches:
         return self._dataset.batches(**{**self._options, "epoch": int(self._shared[0])})
 
-    def _make(self) -> Batches:
+    def _make(self, state: Mapping[str, Any] | None) -> Batches:
         worker, workers = _worker()
         batches = self._batches()
         batches.take_turns(worker, workers)
-        if self._state is not None:
-            if (self._state.get("worker", 0), self._state.get("workers", 1)) != (worker, workers):
-                raise StateError(
-                    f"the state is of worker {self._state.get('worker', 0)} of {self._state.get('workers', 1)}; "
-                    f"this is worker {worker} of {workers}: resume with as many workers, or from a state of ds.batches"
-                )
-            batches.load_state_dict(self._state)
+        if isinstance(state, Mapping) and (state.get("worker", 0), state.get("workers", 1)) != (worker, workers):
+            raise StateError(
+                f"the state is of worker {state.get('worker', 0)} of {state.get('workers', 1)}; this is worker "
+                f"{worker} of {workers}: resume with as many workers as it was taken with"
+            )
+        if state is not None:
+            batches.load_state_dict(state)
         return batches
 
 

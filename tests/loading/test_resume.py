@@ -143,23 +143,62 @@ def test_a_state_knows_its_draws_from_others(ds):
 def test_what_is_no_state_is_refused(ds, state):
     with pytest.raises(StateError, match="no state of batches"):
         ds.batches(4).load_state_dict(state)
+    with pytest.raises(StateError, match="no state of batches"):
+        ds.iterable(4).load_state_dict(state)
 
 
 @pytest.mark.parametrize("value", [None, [], "state", 3])
 def test_what_is_no_mapping_is_refused_by_name(ds, value):
-    with pytest.raises(StateError):
+    with pytest.raises(StateError, match="is no state of batches"):
         ds.batches(4).load_state_dict(value)
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": "7"}, {"seed": None}, {"epoch": -1}, {"epoch": 1.5}, {"consumed": 1.0}, {"consumed": COUNT + 1}]
-)
-def test_a_damaged_state_is_refused_and_changes_nothing(ds, change):
+DAMAGES = [
+    {"seed": "7"},
+    {"seed": None},
+    {"seed": True},
+    {"seed": [1]},
+    {"epoch": -1},
+    {"epoch": 1.5},
+    {"epoch": np.arange(2)},
+    {"consumed": 1.0},
+    {"consumed": -1},
+    {"consumed": COUNT + 1},
+]
+
+
+@pytest.mark.parametrize("change", DAMAGES, ids=str)
+def test_a_damaged_state_is_refused_by_its_word_and_changes_nothing(ds, change):
     batches = ds.batches(4, shuffle=True, seed=1)
     wanted = numbers(batches)
-    with pytest.raises((StateError, ValueError)):
+    [word] = change
+    with pytest.raises(StateError, match=word):
         batches.load_state_dict(ds.batches(4, shuffle=True, seed=9).state_dict() | change)
     assert numbers(batches) == wanted
+
+
+def test_seed_and_epoch_of_a_state_take_the_place_of_those_given(ds):
+    whole = numbers(ds.batches(4, shuffle=True, seed=9, epoch=3))
+    _, state, _ = take(ds.batches(4, shuffle=True, seed=9, epoch=3), 5)
+    batches = ds.batches(4, shuffle=True, seed=0, epoch=0)
+    batches.load_state_dict(state)
+    assert "epoch 3" in repr(batches)
+    assert numbers(batches) == whole[5:]
+    assert numbers(batches) == whole  # the same epoch again, from its first sample
+    stream = ds.iterable(4, shuffle=True, seed=0, epoch=0)
+    stream.load_state_dict(state)
+    assert numbers(stream) == whole[5:]
+    assert numbers(stream) == whole
+    stream.set_epoch(4)
+    assert numbers(stream) == numbers(ds.batches(4, shuffle=True, seed=9, epoch=4))
+
+
+def test_the_state_of_one_worker_of_several_is_not_taken_for_that_of_all(ds):
+    worker = ds.batches(4, shuffle=True)
+    worker.take_turns(1, 2)
+    _, state, _ = take(worker, 3)
+    with pytest.raises(StateError, match=r"worker processes.*as many workers"):
+        ds.batches(4, shuffle=True).load_state_dict(state)
 
 
 def test_the_state_of_another_dataset_is_refused(ds, chips, tmp_path):
