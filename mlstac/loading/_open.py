@@ -6,13 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from mlstac.collection import Asset
 from mlstac.errors import CatalogError, ChangedError, CollectionError, MissingFileError
 from mlstac.loading._catalog import Catalog
 from mlstac.loading._column_sizes import check_sizes
 from mlstac.loading._part import Opener, Part
-from mlstac.loading._ranged import RangedFile
+from mlstac.loading._ranged import OpenFile, RangedFile
 from mlstac.loading._shards import Shards
 from mlstac.loading._source import Place
 from mlstac.storage import Fetcher, is_remote, join, local_path, read_bytes, redact
@@ -78,7 +79,6 @@ def open_catalog(
                     rows=_row_count(asset),
                     join=join_shard,
                     shards=shards,
-                    mark=asset.checksum or "",
                 )
             )
         counts.append((name, len(split.assets), split.n_items))
@@ -92,15 +92,13 @@ def _row_count(asset: Asset) -> int | None:
 
 
 def _opener(url: str, asset: Asset, fetcher: Fetcher) -> Opener:
-    def open_file(dictionaries: list[str]) -> tuple[pq.ParquetFile, RangedFile | None]:
+    def open_file(dictionaries: list[str]) -> OpenFile:
         return open_part(url, asset, fetcher, dictionaries=dictionaries)
 
     return open_file
 
 
-def open_part(
-    url: str, asset: Asset, fetcher: Fetcher, *, dictionaries: Sequence[str] = ()
-) -> tuple[pq.ParquetFile, RangedFile | None]:
+def open_part(url: str, asset: Asset, fetcher: Fetcher, *, dictionaries: Sequence[str] = ()) -> OpenFile:
     """Open a catalog part.
 
     Parameters
@@ -113,12 +111,6 @@ def open_part(
     dictionaries : sequence of str
         Columns of texts that are kept by their distinct values.
 
-    Returns
-    -------
-    file : pyarrow.parquet.ParquetFile
-    ranged : RangedFile or None
-        Its bytes, where it is remote and read by columns.
-
     Raises
     ------
     CatalogError
@@ -130,7 +122,7 @@ def open_part(
     """
     if asset.size is not None and asset.size > MAX_PART_BYTES:
         raise _too_large(url, asset.size)
-    ranged = None
+    ranged, mark = None, asset.checksum or ""
     if not is_remote(url):
         path = Path(local_path(url))
         if not path.is_file():
@@ -143,12 +135,14 @@ def open_part(
         source: Any = str(path)
     elif asset.size is not None and asset.size > WHOLE_BYTES:
         size = asset.size
-        source = ranged = RangedFile(url, size, fetcher, mark=asset.checksum or "")
+        mark = mark or fetcher.mark_of(url)
+        source = ranged = RangedFile(url, size, fetcher, mark=mark)
     else:
         # one that is a little too long is told as what it is, and one without end is not read to it
         limit = MAX_WHOLE_BYTES if asset.size is None else asset.size + WHOLE_BYTES
         data = read_bytes(url, fetcher=fetcher, limit_bytes=limit)
         size = len(data)
+        mark = mark or xxhash.xxh3_128_hexdigest(data)
         source = pa.BufferReader(data)
     if asset.size is not None and size != asset.size:
         raise ChangedError(
@@ -157,7 +151,7 @@ def open_part(
         )
     file = pq.ParquetFile(source, read_dictionary=list(dictionaries), pre_buffer=False)
     check_sizes(file.metadata, name=redact(url))
-    return file, ranged
+    return OpenFile(file, ranged, mark)
 
 
 def _too_large(url: str, size: int) -> CatalogError:

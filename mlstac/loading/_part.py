@@ -14,7 +14,7 @@ from mlstac.loading._addresses import MISSING, PLAIN, Addresses, Rows, Runs, fin
 from mlstac.loading._check import check_rows, shapes_of_lengths
 from mlstac.loading._columns import Names, RowError, integers, lists, only_chunk, present, strings
 from mlstac.loading._layout import TensorLayout
-from mlstac.loading._ranged import RangedFile, column_ranges
+from mlstac.loading._ranged import OpenFile, column_ranges
 from mlstac.loading._shards import Shards
 from mlstac.loading._unfolded import read_groups
 from mlstac.storage import redact
@@ -22,7 +22,7 @@ from mlstac.storage import redact
 if TYPE_CHECKING:
     from mlstac.search import Plan
 
-Opener = Callable[[list[str]], tuple[pq.ParquetFile, RangedFile | None]]
+Opener = Callable[[list[str]], OpenFile]
 """Opens the file, given the columns to keep as dictionaries; a remote one, read by columns, comes with its bytes."""
 
 Mask = NDArray[np.bool_] | None
@@ -46,8 +46,6 @@ class Part:
         Makes an href of a row the URL of a shard, or refuses it.
     shards : Shards
         Where shards get their numbers.
-    mark : str
-        The file's checksum, if known: no shard changes once a part names it, so this tells its state too.
     """
 
     def __init__(
@@ -59,7 +57,6 @@ class Part:
         rows: int | None = None,
         join: Callable[[str, str], str],
         shards: Shards,
-        mark: str = "",
     ) -> None:
         self.url = url
         self._tensors = tuple(tensors)
@@ -67,8 +64,7 @@ class Part:
         self._rows = rows
         self._join = join
         self._shards = shards
-        self._mark = mark
-        self._file: tuple[pq.ParquetFile, RangedFile | None] | None = None
+        self._file: OpenFile | None = None
         self._addresses: dict[str, Addresses] = {}
         self._checksums: dict[str, NDArray[np.uint32]] = {}
 
@@ -81,14 +77,14 @@ class Part:
                 raise
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise CatalogError(f"{redact(self.url)} is not a readable Parquet file: {error}") from error
-            found = self._file[0].metadata.num_rows
+            found = self._file.parquet.metadata.num_rows
             if self._rows is not None and found != self._rows:
                 raise CatalogError(
                     f"{redact(self.url)} has {found} rows; the collection says {self._rows} (table:row_count)"
                 )
-        return self._file[0]
+        return self._file.parquet
 
-    def _open_with_dictionaries(self) -> tuple[pq.ParquetFile, RangedFile | None]:
+    def _open_with_dictionaries(self) -> OpenFile:
         try:
             return self._open_file([f"assets.{tensor}.href" for tensor in self._tensors])
         except KeyError:  # one of them is no column: whoever asks for that tensor will be told
@@ -98,7 +94,7 @@ class Part:
     def _reading(self, columns: Sequence[str], groups: Sequence[int] | None = None) -> Iterator[pq.ParquetFile]:
         """The file, with the bytes of some columns (of some row groups) at hand if it is remote."""
         file = self.file()
-        ranged = self._file[1] if self._file is not None else None
+        ranged = self._file.ranged if self._file is not None else None
         if ranged is not None:
             ranged.fetch(column_ranges(file.metadata, columns, groups))
         try:
@@ -312,6 +308,8 @@ class Part:
         """Number of each row's shard; every distinct href is looked at once."""
         indices = hrefs.indices
         numbers = np.full(len(hrefs.names) + 1, MISSING, np.int64)  # the last one is what index -1 means
+        # no shard changes once a part names it, so the part's state tells that of its shards
+        mark = self._file.mark if self._file is not None else ""
         edges = np.flatnonzero(np.diff(indices, prepend=-1))
         for row, index in zip(edges.tolist(), indices[edges].tolist(), strict=True):
             if index >= 0 and numbers[index] == MISSING:
@@ -321,7 +319,7 @@ class Part:
                     url = self._join(self.url, hrefs.names[index])
                 except MlstacError as error:
                     raise RowError(row, f"href {hrefs.names[index]!r}: {error}") from error
-                numbers[index] = self._shards.number(url, int(sizes[row]), self._mark)
+                numbers[index] = self._shards.number(url, int(sizes[row]), mark)
         return numbers[indices]
 
 

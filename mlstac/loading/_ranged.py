@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ class RangedFile(io.RawIOBase):
         Bytes, as the collection has it.
     fetcher : Fetcher
     mark : str
-        Its checksum, as the collection has it: which file a cache may have it from.
+        Its checksum or version: which file a cache may have it from.
     """
 
     def __init__(self, url: str, size: int, fetcher: Fetcher, *, mark: str = "") -> None:
@@ -92,6 +93,16 @@ class RangedFile(io.RawIOBase):
             if first <= start and start + count <= first + len(buffer):
                 return buffer.data[start - first : start - first + count]
         return None
+
+
+class OpenFile(NamedTuple):
+    """A Parquet file that can be read."""
+
+    parquet: pq.ParquetFile
+    ranged: RangedFile | None = None
+    """Its bytes, where it is remote and read by columns."""
+    mark: str = ""
+    """Its checksum or version, where it is remote and one is known."""
 
 
 def column_ranges(

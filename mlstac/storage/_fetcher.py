@@ -375,7 +375,18 @@ class Fetcher:
     def file_size(self, url: str) -> int:
         """Return a file's size in bytes; see `mlstac.storage.file_size`."""
         engine = self._living()
-        return int(engine.small(url, lambda: engine.source(url).size(url)))
+        return int(engine.small(url, lambda: engine.source(url).version(url)).size)
+
+    def mark_of(self, url: str) -> str:
+        """Return the ETag of a file, else its date, for `Read.mark`; empty without a cache, and where neither is told.
+
+        A cache that is told no mark has the bytes of a file that was written anew, in the same size, for the old ones.
+        """
+        if self._config.cache is None:
+            return ""
+        engine = self._living()
+        version = engine.small(url, lambda: engine.source(url).version(url))
+        return str(version.etag or version.modified)
 
     @property
     def endpoint(self) -> str | None:

@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 from mlstac.errors import AccessError, FormatError, MissingFileError, MissingPackageError, ShardError, StorageError
+from mlstac.storage._answers import Version
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read, Scatter
 from mlstac.storage._retry import TransientError
@@ -56,7 +57,7 @@ class ObjectSource:
             )
         scatter.feed(memoryview(data))
         if len(data) < read.stop - start:
-            holds = await self.size(read.url)
+            holds = (await self.version(read.url)).size or 0
             if holds < read.stop:
                 said = f", and the catalog says {read.size}" if read.size is not None else ""
                 raise ShardError(f"{redact(read.url)} holds {holds} bytes{said}: it was cut short; upload it again")
@@ -64,20 +65,24 @@ class ObjectSource:
 
     async def read_all(self, url: str, *, limit_bytes: int) -> bytearray:
         """Make one attempt at a whole file."""
-        size = await self.size(url)
-        if size > limit_bytes:
+        size = (await self.version(url)).size
+        if size is not None and size > limit_bytes:
             raise FormatError(
                 f"{redact(url)} holds {size} bytes, more than the {limit_bytes} that a file of its kind may have; "
                 f"check the URL"
             )
         return bytearray(await self._call(url, "cat_file"))
 
-    async def size(self, url: str) -> int:
-        """Make one attempt at a file's size."""
+    async def version(self, url: str) -> Version:
+        """Make one attempt at a file's state."""
         info = await self._call(url, "info")
         if info.get("type") == "directory" or info.get("size") is None:
             raise MissingFileError(f"{redact(url)}: a folder, and a file was expected; check the URL")
-        return int(info["size"])
+        # stores have words of their own for it
+        etag, modified = (
+            next((str(info[word]) for word in words if info.get(word)), "") for words in (_ETAGS, _MODIFIED)
+        )
+        return Version(int(info["size"]), etag, modified)
 
     async def close(self) -> None:
         """Close what the filesystems hold open, as far as they allow."""
@@ -213,6 +218,8 @@ def own_closing(filesystem: Any) -> None:
             finalizer.detach()
 
 
+_ETAGS = ("ETag", "etag", "md5", "md5Hash", "content_md5")
+_MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "modified")
 _REFUSED = (
     "nocredentials",
     "unabletolocatecredentials",

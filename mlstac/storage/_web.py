@@ -128,8 +128,8 @@ class WebSource:
             raise failure_of(head, url, wall=self._clock.wall())
         return gather.data
 
-    async def size(self, url: str) -> int:
-        """Make one attempt at a file's size: by the first byte, for a signed URL may allow nothing but GET."""
+    async def version(self, url: str) -> Version:
+        """Make one attempt at a file's state: by the first byte, for a signed URL may allow nothing but GET."""
         found: list[int] = []
 
         def accept(head: Head) -> Sink | None:
@@ -143,15 +143,16 @@ class WebSource:
 
         head = await self._ask(url, {"Range": "bytes=0-0"}, accept)
         if head.status == 416 and (empty := unsatisfied_size(head)) is not None:
-            return empty
+            return version_of(head, empty)
         if head.status not in (200, 206):
             raise failure_of(head, url, wall=self._clock.wall())
         if not found:
             raise RangeError(
                 f"{redact(url)}: the server does not tell the file's size; serve the folder with `mlstac serve`"
             )
-        self._versions.setdefault(url, version_of(head, found[0]))
-        return found[0]
+        version = version_of(head, found[0])
+        self._versions.setdefault(url, version)
+        return version
 
     async def close(self) -> None:
         """Close every connection."""

@@ -71,7 +71,7 @@ class PartFile:
         self.file = file
         self.parquet: pq.ParquetFile
         self._ranged: RangedFile | None
-        self.parquet, self._ranged = open_part(url, asset, fetcher)
+        self.parquet, self._ranged, _ = open_part(url, asset, fetcher)
 
     @property
     def groups(self) -> Iterator[tuple[int, int, int]]:

@@ -9,6 +9,7 @@ from mlstac.collection import Collection, Tensor
 from mlstac.errors import CollectionError, InvalidArgumentError
 from mlstac.loading._catalog import Catalog
 from mlstac.loading._part import Part
+from mlstac.loading._ranged import OpenFile
 from mlstac.loading._reader import Reader
 from mlstac.loading._shards import Shards
 from mlstac.loading.original._containers import (
@@ -163,7 +164,7 @@ def _file_catalog(
             Part(
                 split.folder,
                 tensors=(),
-                open_file=lambda _, number=number: (as_parquet(parts()[number]), None),  # type: ignore[misc]
+                open_file=lambda _, number=number: OpenFile(as_parquet(parts()[number])),  # type: ignore[misc]
                 rows=split.count,
                 join=lambda _, href: href,
                 shards=shards,
@@ -215,7 +216,7 @@ def _table_part(table: pa.Table, url: str, tensors: tuple[str, ...], shards: Sha
     return Part(
         url,
         tensors=tensors,
-        open_file=lambda _: (as_parquet(table), None),
+        open_file=lambda _: OpenFile(as_parquet(table)),
         rows=len(table),
         join=lambda _, href: href,
         shards=shards,
