@@ -24,6 +24,7 @@ __all__ = [
     "decompress_frame",
     "frame_contents",
     "undo_file",
+    "undo_gzip_file",
     "undo_header",
     "undo_shared",
     "walk_frames",
@@ -203,6 +204,39 @@ def _undo_gzip(stored: Bytes, length: int) -> Bytes:
         raise ShardError(f"the gzip file is damaged ({error})") from None
     if len(found) < length:
         raise ShardError(f"the gzip file is broken off: it holds {len(found):,} bytes; expected at least {length:,}")
+    return np.frombuffer(found, np.uint8)
+
+
+def undo_gzip_file(data: Bytes, *, at_most: int, name: str) -> Bytes:
+    """The plain file of a gzip file, all of it in memory, and held against the file's own checksum.
+
+    Parameters
+    ----------
+    data : numpy.ndarray, shape (n,), uint8
+        The whole file.
+    at_most : int
+        Longest plain file that is undone, in bytes.
+    name : str
+        Its path or URL, for messages.
+
+    Raises
+    ------
+    ShardError
+        If it is damaged or broken off, more follows it, or it holds more than ``at_most``.
+    """
+    undoing = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        found = undoing.decompress(data.data, at_most + 1)
+    except zlib.error as error:
+        raise ShardError(f"{name}: the gzip file is damaged ({error}); fetch the file again") from None
+    if len(found) > at_most:
+        raise ShardError(f"{name} holds more than the {at_most:,} bytes that are undone; write smaller shards")
+    if not undoing.eof:
+        raise ShardError(f"{name}: the gzip file is broken off; fetch the file again")
+    if undoing.unused_data:
+        raise ShardError(
+            f"{name}: {len(undoing.unused_data):,} bytes follow the gzip file's end; compress the shard as one"
+        )
     return np.frombuffer(found, np.uint8)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 TEXT_BYTES = 256 * 2**20
 """The most memory that a piece of a column of texts may take, whatever its encoding makes of few bytes."""

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlstac.collection import DTYPES, Tensor
 from mlstac.errors import MissingPackageError, MlstacError, ShardError
-from mlstac.sample import ZSTD, codec_of, header_length, read_header, undo_file, walk_frames
+from mlstac.sample import GZIP, codec_of, header_length, read_header, undo_file, undo_gzip_file, walk_frames
 from mlstac.storage import Fetcher, file_size, is_remote
 from mlstac.validation._addresses import Shard, Table
 from mlstac.validation._deep import check_digest, check_positions, check_sums, measure, whole_file
@@ -40,12 +41,7 @@ def check_compressed(
             check_digest(data, shard.checksum, file=shard.file, findings=findings)
             for name, table in tables.items():
                 check_sums(data, table, tensors[name], name, None, shard, findings)
-            if codec_of(shard.file) != ZSTD:
-                raise ShardError("its contents were not looked at, for gzip gives no frames; compress it with zstd")
-            contents = sum(frame.contents for frame in walk_frames(data, name=shard.file))
-            if contents > MAX_PLAIN_BYTES:
-                raise ShardError(f"it undoes to {contents:,} bytes, which were not looked at; write smaller shards")
-            plain, begins = undo_file(data, name=shard.file)
+            plain, begins = _undo_whole(data, shard)
             length = header_length(plain[:8].tobytes(), file_size=len(plain), name=shard.file)
             header = read_header(plain[: 8 + length].data, file_size=len(plain), name=shard.file)
             undone = {name: _undo(table, tensors[name], begins) for name, table in tables.items()}
@@ -59,6 +55,16 @@ def check_compressed(
     except (MlstacError, OSError) as error:
         say_error(error, shard, findings)
     return shard.size
+
+
+def _undo_whole(data: NDArray[np.uint8], shard: Shard) -> tuple[NDArray[np.uint8], dict[int, int]]:
+    """The plain file, and where the contents of each frame begin in it; a gzip file is one frame."""
+    if codec_of(shard.file) == GZIP:
+        return undo_gzip_file(data, at_most=MAX_PLAIN_BYTES, name=shard.file), {0: 0}
+    contents = sum(frame.contents for frame in walk_frames(data, name=shard.file))
+    if contents > MAX_PLAIN_BYTES:
+        raise ShardError(f"it undoes to {contents:,} bytes, which were not looked at; write smaller shards")
+    return undo_file(data, name=shard.file)
 
 
 def _undo(table: Table, tensor: Tensor, begins: Mapping[int, int]) -> Table:
@@ -90,5 +96,20 @@ def say_unread(shards: Sequence[Shard], part: str, findings: Findings) -> None:
             f"its {len(shards):,} compressed {'shard was' if len(shards) == 1 else 'shards were'} not undone, and so "
             "its rows not held against their headers",
             "validate with deep=True (--deep)",
+            path="assets",
+        )
+
+
+def warn_of_gzip(shards: Sequence[Shard], part: str, findings: Findings) -> None:
+    """Say once of a part that readers take its gzip shards, and what they cost."""
+    packed = [shard for shard in shards if codec_of(shard.file) == GZIP]
+    if packed:
+        named = "shard is a gzip file" if len(packed) == 1 else "shards are gzip files"
+        findings.add(
+            "warning",
+            part,
+            f"{len(packed):,} of its {named}, of which each sample costs the whole file; they are read for the sake of "
+            "older datasets",
+            "write the samples anew, plain or with compression='zstd'",
             path="assets",
         )

@@ -17,7 +17,7 @@ from mlstac.sample import items
 from mlstac.storage import Fetcher
 from mlstac.validation._addresses import AddressReader, Hrefs, Table, check_order, is_compressed
 from mlstac.validation._columns import null_mask, one_chunk, text_pieces
-from mlstac.validation._compressed import check_compressed, say_unread
+from mlstac.validation._compressed import check_compressed, say_unread, warn_of_gzip
 from mlstac.validation._deep import check_shard
 from mlstac.validation._headers import compare_header, read_headers
 from mlstac.validation._ids import Ids
@@ -164,7 +164,7 @@ def check_part(
                 asset, there = part.asset(group, name, readable[name])
                 reader.read(asset, first=first, there=there)
                 fields = {field.name: asset.field(at) for at, field in enumerate(asset.type)}
-                if "proj:code" in fields or "proj:transform" in fields:
+                if any(column in fields for column in ("proj:code", "proj:wkt2", "proj:transform")):
                     context.places.check_asset(fields, f"assets.{name}.", file=file, first=first)
     tables = {name: reader.stored.joined(reader.fixed, reader.axes) for name, reader in readers.items()}
     check_order(tables, hrefs, file=file, findings=findings)
@@ -259,6 +259,7 @@ def _check_shards(
             fetcher=context.fetcher,
             findings=findings,
         )
+    warn_of_gzip([hrefs.shards[number] for number in packed], part.file, findings)
     if not context.deep:
         say_unread([hrefs.shards[number] for number in packed], part.file, findings)
 

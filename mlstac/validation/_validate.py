@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
+from mlstac.collection import is_original
 from mlstac.errors import AccessError, CollectionError, MlstacError
 from mlstac.loading import find_document
 from mlstac.storage import Fetcher, StorageOptions, is_http, is_remote, join, parent, redact
@@ -83,7 +84,14 @@ def validate(
         if is_remote(url):
             fetcher.bind(url)
         document = parse_document(found, file=_FILE, findings=findings) if isinstance(found, bytes) else found
-        if document is not None:
+        if document is not None and is_original(document):
+            shown = redact(url if isinstance(source, Mapping) else str(source))
+            findings.error(
+                url.partition("?")[0].rpartition("/")[2],
+                "it is the main.json of a dataset of the original ML-STAC, and the rules are those of version 1.0",
+                f"make a dataset of version 1.0 of it: mlstac convert {shown} OUT",
+            )
+        elif document is not None:
             _check(url, document, judge, fetcher, tuple(allow_hosts), findings, looked_at, deep=deep)
     return Report(redact(url), deep, findings.done(), looked_at)
 
@@ -134,7 +142,7 @@ def _check(
 
     context = Context(
         collection=collection,
-        places=Places(collection.extent, placed=collection.placed, findings=findings),
+        places=Places(collection.extent, findings=findings),
         ids=Ids(findings),
         schemas=schemas,
         fetcher=fetcher,

@@ -1,16 +1,22 @@
 """Whatever is broken is found, where it is, and with its mend; what is sound is called so."""
 
+import gzip
+import hashlib
 import json
 import shutil
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyproj
 import pytest
 import shapely
+import xxhash
 
 import mlstac
-from mlstac.errors import MissingFileError
+from mlstac.errors import MissingFileError, ShardError
+from mlstac.sample import undo_file, undo_gzip_file
+from tests.loading.original.old import chips, main_json, write_split
 from tests.validation.conftest import PART, edit_collection, edit_columns, edit_json, edit_rows, samples
 
 
@@ -402,6 +408,83 @@ def test_a_box_over_the_antimeridian_is_sound_where_its_geometry_crosses(tmp_pat
     assert errors_of(tmp_path / "set", deep=True) == []
 
 
+def place(box):
+    """Change the box of the first row, and nothing else."""
+    return lambda rows: rows[0].update(bbox=dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)))
+
+
+@pytest.mark.parametrize("box", [(-10, -20, -20, -10), (20, -20, 10, -10), (10, -20, -10, -10)])
+def test_a_box_over_the_antimeridian_is_held_against_the_rule_with_and_without_geometry(tmp_path, box):
+    rows = [
+        mlstac.Sample(tensors={"x": np.zeros(2, "u1")}, id="a", bbox=(179, -20, -179, -10)),
+        mlstac.Sample(tensors={"x": np.zeros(2, "u1")}, id="b", bbox=(-180, -90, 180, 90)),
+    ]
+    mlstac.write(rows, tmp_path / "set", id="sea", license="CC0-1.0")
+    edit_rows(tmp_path / "set", place((170, -20, -175, -10)))
+    assert not [found for found in errors_of(tmp_path / "set") if "half of the Earth" in found.what]
+    edit_rows(tmp_path / "set", place(box))
+    [found] = [found for found in errors_of(tmp_path / "set") if "half of the Earth" in found.what]
+    assert (found.file, found.row, found.path) == (PART, 0, "bbox")
+    edit_columns(tmp_path / "set", lambda table: table.drop_columns("geometry"))
+    assert [found for found in errors_of(tmp_path / "set") if "half of the Earth" in found.what]
+
+
+LAEA = pyproj.CRS.from_proj4("+proj=laea +lat_0=10 +lon_0=20 +datum=WGS84 +units=m")
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "object", "server"])
+def test_a_dataset_of_the_original_is_told_how_to_become_one_of_the_format(tmp_path, fault_server, how):
+    folder = tmp_path / "old"
+    write_split(folder / "train", chips(2))
+    document = main_json("0.0.23", {"train": "https://host/old/train/"}, {"train": 2})
+    (folder / "main.json").write_text(json.dumps(document))
+    server = fault_server(folder)
+    source = {"folder": folder, "file": folder / "main.json", "object": document, "server": server.url}[how]
+    [found] = errors_of(source)
+    assert found.file == "main.json"
+    assert "original ML-STAC" in found.what
+    if how != "object":
+        assert f"mlstac convert {str(source).rstrip('/')}" in found.mend
+
+
+@pytest.fixture
+def unlisted(tmp_path):
+    """Samples in a CRS that no authority lists."""
+    rows = [
+        mlstac.Sample(
+            tensors={"x": np.full((4, 4), row, np.uint8)}, crs=LAEA.to_wkt(), transform=(10, 0, 100 * row, 0, -10, 50)
+        )
+        for row in range(3)
+    ]
+    mlstac.write(rows, tmp_path / "set", id="laea", license="CC0-1.0", tensors={"x": mlstac.Tensor(dims="y x")})
+    assert pq.read_table(tmp_path / "set" / PART).column("proj:code").null_count == 3
+    return tmp_path / "set"
+
+
+def test_a_crs_that_no_authority_lists_is_sound(unlisted):
+    assert errors_of(unlisted, deep=True) == []
+
+
+@pytest.mark.parametrize(
+    ("wkt", "path", "words"),
+    [
+        ("PROJCRS[nonsense", "proj:wkt2", "no WKT of a CRS"),
+        ("EPSG:32630", "proj:wkt2", "no WKT of a CRS"),
+        ("", "proj:wkt2", "no WKT of a CRS"),
+        (LAEA.to_wkt("WKT1_GDAL"), "proj:wkt2", "is WKT 1"),
+        ("x" * 200_000, "proj:wkt2", "200,000 characters"),
+        (pyproj.CRS("EPSG:32733").to_wkt(), "proj:transform", "far from the bbox"),
+    ],
+    ids=["broken", "code", "empty", "WKT 1", "long", "another"],
+)
+def test_a_wkt_that_is_none_or_another_is_named(unlisted, wkt, path, words):
+    at(1, "proj:wkt2", wkt)(unlisted)
+    [found] = errors_of(unlisted)
+    assert (found.file, found.row, found.path) == (PART, 1, path)
+    assert words in found.what
+    assert found.mend
+
+
 @pytest.mark.parametrize("transform", [(7, 7, 5e5, 7, -7, 4e6), (10, 0, 5e5, 0, 10, 4e6)])
 def test_a_grid_that_is_turned_or_upside_down_is_sound(tmp_path, transform):
     sample = mlstac.Sample(
@@ -464,6 +547,80 @@ def test_deep_finds_a_row_that_points_into_the_wrong_place_of_its_frame(packed):
     assert [(f.row, f.path) for f in found if f.file == PART and "whose header has" in f.what] == [
         (2, "assets.points.ml:offset")
     ]
+
+
+@pytest.fixture
+def zipped(packed):
+    """The same samples, in gzip files: as rows of the format may name them, and no writer of it writes them."""
+    for part in ("train/catalog-00000.parquet", "test/catalog-00000.parquet"):
+        shards = {}
+
+        def point(rows, part=part, shards=shards):
+            for row in rows:
+                for asset in row["assets"].values():
+                    old = asset["href"]
+                    if old not in shards:
+                        stored = np.frombuffer((packed / part).parent.joinpath(old).read_bytes(), np.uint8)
+                        plain, begins = undo_file(stored, name=old)
+                        new = gzip.compress(plain.tobytes())
+                        name = old.replace(".zst", ".gz")
+                        (packed / part).parent.joinpath(name).write_bytes(new)
+                        shards[old] = name, new, begins
+                    name, new, begins = shards[old]
+                    inner = begins[asset["ml:offset"]] + (asset["ml:frame_offset"] or 0) if asset["ml:length"] else 0
+                    asset |= {
+                        "href": name,
+                        "type": "application/vnd.safetensors+gzip",
+                        "file:size": len(new),
+                        "file:checksum": "1220" + hashlib.sha256(new).hexdigest(),
+                        "ml:offset": 0,
+                        "ml:length": len(new),
+                        "ml:frame_offset": inner,
+                        "ml:checksum": xxhash.xxh3_64_intdigest(new) & 0xFFFFFFFF,
+                    }
+
+        edit_rows(packed, point, part)
+    for path in packed.glob("*/*.zst"):
+        path.unlink()
+    edit_collection(packed, lambda c: [asset.pop("file:checksum", None) for asset in c["assets"].values()])
+    return packed
+
+
+def test_gzip_shards_are_sound_and_said_to_cost_whole_files(zipped):
+    wanted = list(samples(9))
+    ds = mlstac.load(zipped, framework="numpy")
+    assert all(np.array_equal(ds[row]["image"], wanted[row].tensors["image"]) for row in range(9))
+    for deep in (False, True):
+        report = mlstac.validate(zipped, deep=deep)
+        assert [str(finding) for finding in report.findings if finding.level == "error"] == []
+        warnings = [finding for finding in report.findings if "gzip" in finding.what]
+        assert [(finding.level, finding.file) for finding in warnings] == [
+            ("warning", PART),
+            ("warning", "test/catalog-00000.parquet"),
+        ]
+    assert report.looked_at["bytes"] == sum(path.stat().st_size for path in zipped.glob("*/*.gz"))
+
+
+def test_deep_looks_into_gzip_shards(zipped):
+    at(2, "assets.points.ml:frame_offset", lambda inner: inner + 4)(zipped)
+    assert errors_of(zipped) == []
+    found = errors_of(zipped, deep=True)
+    assert (2, "assets.points.ml:offset") in [(f.row, f.path) for f in found if "whose header has" in f.what]
+    shard = min((zipped / "train").glob("*.gz"))
+    flip(shard, shard.stat().st_size - 6)  # of the CRC that gzip keeps of the contents
+    assert any(f.file == f"train/{shard.name}" and "is damaged" in f.what for f in errors_of(zipped, deep=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [(lambda data: data[:-4], "broken off"), (lambda data: data + b"more", "4 bytes follow")]
+)
+def test_a_gzip_file_that_is_cut_or_goes_on_is_named(change, words):
+    data = gzip.compress(b"x" * 1000)
+    assert undo_gzip_file(np.frombuffer(data, np.uint8), at_most=1000, name="a.gz").tobytes() == b"x" * 1000
+    with pytest.raises(ShardError, match=words):
+        undo_gzip_file(np.frombuffer(change(data), np.uint8), at_most=1000, name="a.gz")
+    with pytest.raises(ShardError, match="more than the 999 bytes"):
+        undo_gzip_file(np.frombuffer(data, np.uint8), at_most=999, name="a.gz")
 
 
 def test_a_compressed_shard_of_another_size_is_named(packed):
