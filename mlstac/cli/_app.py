@@ -54,11 +54,11 @@ def _options(
 
 
 @app.command(rich_help_panel="Look")
-def info(source: Source, *, as_json: AsJson = False) -> None:
+def info(source: Source, *, option: Options = None, as_json: AsJson = False) -> None:
     """Say what a dataset holds, and where it is from."""
     from mlstac.cli._info import show_info
 
-    show_info(source, as_json=as_json)
+    show_info(source, options=option or [], as_json=as_json)
 
 
 @app.command(rich_help_panel="Host")
@@ -86,12 +86,13 @@ def preview(
     samples: Annotated[
         int, typer.Option("--samples", "-n", min=1, max=64, help="How many, evenly over the split.")
     ] = 8,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw samples with their labels, and a map."""
     from mlstac.cli._preview import write_preview
 
-    write_preview(source, out, split=split, count=samples, as_json=as_json)
+    write_preview(source, out, split=split, count=samples, options=option or [], as_json=as_json)
 
 
 @app.command("export-items", rich_help_panel="STAC")
@@ -106,12 +107,14 @@ def export_items(
     bbox: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Samples that meet a box, in degrees.")] = None,
     datetime: Annotated[str | None, typer.Option(metavar="FROM/TO", help="Samples of a time: 2020-06/..")] = None,
     where: Annotated[str | None, typer.Option(metavar="CQL2", help="Samples by a condition: cloud_cover < 10.")] = None,
+    option: Options = None,
 ) -> None:
     """Write the samples as STAC Items that stand alone."""
     from mlstac.cli._export_items import export_items as export
     from mlstac.cli._export_items import read_bbox
 
-    export(source, out, split=split, query={"bbox": read_bbox(bbox), "datetime": datetime, "where": where})
+    query = {"bbox": read_bbox(bbox), "datetime": datetime, "where": where}
+    export(source, out, split=split, query=query, options=option or [])
 
 
 @app.command(rich_help_panel="Look")
@@ -129,11 +132,21 @@ def validate(
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Host that the dataset may name; may be repeated.")
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub.")] = None,
+    option: Options = None,
 ) -> None:
     """Say what is wrong with a dataset; exit 1 if anything is."""
     from mlstac.cli._validate import show_report
 
-    show_report(source, deep=deep, as_json=as_json, schemas=schemas, allow_hosts=tuple(allow_host or ()))
+    show_report(
+        source,
+        deep=deep,
+        as_json=as_json,
+        schemas=schemas,
+        allow_hosts=tuple(allow_host or ()),
+        revision=revision,
+        options=option or [],
+    )
 
 
 @app.command(rich_help_panel="Make")
@@ -289,12 +302,13 @@ def stats(
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Take them from the samples, not from the collection.")
     ] = False,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the statistics of bands and classes."""
     from mlstac.cli._stats import show_stats
 
-    show_stats(source, split=split, recompute=recompute, as_json=as_json)
+    show_stats(source, split=split, recompute=recompute, options=option or [], as_json=as_json)
 
 
 @app.command(rich_help_panel="Make")
@@ -325,12 +339,13 @@ def export_tdml(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="Document to write.")] = Path(
         "tdml.json"
     ),
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Describe a dataset in TrainingDML-AI JSON."""
     from mlstac.cli._card import write_tdml
 
-    write_tdml(source, out, as_json=as_json)
+    write_tdml(source, out, options=option or [], as_json=as_json)
 
 
 @app.command(rich_help_panel="Make")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 
 
@@ -17,9 +18,9 @@ def write_card(path: Path, *, overwrite: bool, pictures: bool, source: str | Non
         OUT.print(str(path / name), markup=False, soft_wrap=True)
 
 
-def write_tdml(source: str, out: Path, *, as_json: bool) -> None:
+def write_tdml(source: str, out: Path, *, options: list[str], as_json: bool) -> None:
     """Write a dataset's description in TrainingDML-AI."""
-    document = mlstac.export_tdml(source, out)
+    document = mlstac.export_tdml(source, out, storage_options=read_options(options) or None)
     count = document["amountOfTrainingData"]
     if as_json:
         print_json({"path": str(out), "samples": count})

@@ -12,15 +12,17 @@ import xxhash
 
 import mlstac
 from mlstac.cli._console import tell
+from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 
 _NAME_CHARS = 200
 
 
-def export_items(source: str, out: Path | None, *, split: str, query: dict[str, Any]) -> None:
+def export_items(source: str, out: Path | None, *, split: str, query: dict[str, Any], options: list[str]) -> None:
     """Write Items as lines of JSON to stdout or a file, or as a folder: collection.json, and a file an Item."""
-    collection = mlstac.open(source)
-    dataset = mlstac.load(collection, split=split, framework="numpy")
+    store = read_options(options) or None
+    collection = mlstac.open(source, storage_options=store)
+    dataset = mlstac.load(collection, split=split, framework="numpy", storage_options=store)
     asked = {name: value for name, value in query.items() if value is not None}
     if asked:
         dataset = dataset.filter(**asked)

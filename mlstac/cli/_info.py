@@ -5,12 +5,13 @@ from typing import Any
 
 import mlstac
 from mlstac.cli._console import OUT, print_json
+from mlstac.cli._options import read_options
 from mlstac.collection import DTYPES, Collection, Tensor
 
 
-def show_info(source: str, *, as_json: bool) -> None:
+def show_info(source: str, *, options: list[str], as_json: bool) -> None:
     """Print what a dataset holds."""
-    collection = mlstac.open(source)
+    collection = mlstac.open(source, storage_options=read_options(options) or None)
     if as_json:
         print_json({"source": source, **summarize(collection)})
         return

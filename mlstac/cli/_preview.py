@@ -8,18 +8,22 @@ import typer
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 
 _MOST_FOOTPRINTS = 5_000  # of a split; more would be one blot, and minutes of drawing
 
 
-def write_preview(source: str, out: Path, *, split: str, count: int, as_json: bool) -> None:
+def write_preview(source: str, out: Path, *, split: str, count: int, options: list[str], as_json: bool) -> None:
     """Draw samples spread evenly over a split, and the footprints of every split, into a PNG file."""
     from mlstac.pictures import draw_preview, save
 
     _check_ending(out)
-    collection = mlstac.open(source)
-    dataset = mlstac.load(collection, split=split, framework="numpy", decode=_is_drawable(collection))
+    store = read_options(options) or None
+    collection = mlstac.open(source, storage_options=store)
+    dataset = mlstac.load(
+        collection, split=split, framework="numpy", decode=_is_drawable(collection), storage_options=store
+    )
     if len(dataset) == 0:
         filled = [name for name, part in collection.splits.items() if part.n_items]
         mend = f"give --split {' or '.join(filled)}" if filled else "no split has any"
@@ -29,7 +33,7 @@ def write_preview(source: str, out: Path, *, split: str, count: int, as_json: bo
     figure = draw_preview(
         [dataset[row] for row in rows.tolist()],
         collection.tensors,
-        _footprints(collection),
+        _footprints(collection, store),
         ids=ids,
         title=collection.title or collection.id,
     )
@@ -63,13 +67,13 @@ def _is_drawable(collection: mlstac.Collection) -> bool:
     return "image" in kinds and "video" not in kinds
 
 
-def _footprints(collection: mlstac.Collection) -> dict[str, list[bytes]]:
+def _footprints(collection: mlstac.Collection, store: dict[str, Any] | None) -> dict[str, list[bytes]]:
     """Footprints of each split as WKB; a split without places has none."""
     found = {}
     for name, split in collection.splits.items():
         if split.n_items == 0:
             continue
-        metadata = mlstac.load(collection, split=name, framework="numpy").metadata
+        metadata = mlstac.load(collection, split=name, framework="numpy", storage_options=store).metadata
         if "geometry" in metadata.columns:
             column = metadata.to_table(["geometry"])["geometry"].drop_null()
             shown = spread(len(column), _MOST_FOOTPRINTS)

@@ -1,18 +1,22 @@
 """`mlstac stats`: what was measured of each band and class; of the train split collection.json says it."""
 
+from typing import Any
+
 import mlstac
 from mlstac.cli._console import OUT, print_json
 from mlstac.cli._info import summarize_tensor
+from mlstac.cli._options import read_options
 from mlstac.collection import Tensor
 
 _MEASURED = "train"
 
 
-def show_stats(source: str, *, split: str, recompute: bool, as_json: bool) -> None:
+def show_stats(source: str, *, split: str, recompute: bool, options: list[str], as_json: bool) -> None:
     """Print the statistics of a split; those of another one than train are taken from its samples."""
-    collection = mlstac.open(source)
+    store = read_options(options) or None
+    collection = mlstac.open(source, storage_options=store)
     recompute = recompute or split != _MEASURED
-    tensors = _measure(collection, split) if recompute else collection.tensors
+    tensors = _measure(collection, split, store) if recompute else collection.tensors
     if as_json:
         kept = ("role", "dtype", "nodata", "statistics", "bands", "classes")
         print_json(
@@ -37,12 +41,12 @@ def show_stats(source: str, *, split: str, recompute: bool, as_json: bool) -> No
         OUT.print(*(("",) if number else ()), table, sep="\n")
 
 
-def _measure(collection: mlstac.Collection, split: str) -> dict[str, Tensor]:
+def _measure(collection: mlstac.Collection, split: str, store: dict[str, Any] | None) -> dict[str, Tensor]:
     """The tensors with the statistics of all samples of a split, which are read for it."""
     from tqdm import tqdm
 
     from mlstac.authoring import measure_samples
 
-    dataset = mlstac.load(collection, split=split, framework="numpy")
+    dataset = mlstac.load(collection, split=split, framework="numpy", storage_options=store)
     # disable=None: no bar where stderr is no terminal
     return measure_samples(tqdm(dataset, total=len(dataset), unit=" samples", disable=None), collection)

@@ -7,13 +7,30 @@ from rich.text import Text
 
 import mlstac
 from mlstac.cli._console import OUT, print_json
+from mlstac.cli._options import read_options
 
 _STYLES = {"error": "wrong", "warning": "heading", "unchecked": "quiet"}
 
 
-def show_report(source: str, *, deep: bool, as_json: bool, schemas: Path | None, allow_hosts: tuple[str, ...]) -> None:
+def show_report(
+    source: str,
+    *,
+    deep: bool,
+    as_json: bool,
+    schemas: Path | None,
+    allow_hosts: tuple[str, ...],
+    revision: str | None,
+    options: list[str],
+) -> None:
     """Print the findings, one a line, and the verdict; exit 1 if there is an error."""
-    report = mlstac.validate(source, deep=deep, schemas=schemas, allow_hosts=allow_hosts)
+    report = mlstac.validate(
+        source,
+        deep=deep,
+        schemas=schemas,
+        revision=revision,
+        storage_options=read_options(options) or None,
+        allow_hosts=allow_hosts,
+    )
     if as_json:
         print_json(report.to_dict())
     else:

@@ -88,3 +88,26 @@ def test_a_reader_that_stops_early_is_no_fault_of_ours(flood, tmp_path):
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.stdout == "{\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("info",),
+        ("stats", "--recompute"),
+        ("preview", "-o", "picture.png"),
+        ("validate", "--deep"),
+        ("export-items", "--split", "test"),
+        ("export-tdml", "-o", "tdml.json"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_commands_that_read_a_dataset_take_options_of_its_store(run, flood, fault_server, command):
+    server = fault_server(flood, allow=lambda request: request.headers.get("authorization") == "Bearer key")
+    name, *more = command
+    refused = run(name, server.url, *more)
+    assert refused.returncode == 1
+    assert "access refused (401)" in refused.stderr
+    done = run(name, server.url, *more, "-O", "headers.Authorization=Bearer key")
+    assert done.returncode == 0, done.stderr
+    assert "Bearer" not in done.stdout + done.stderr
