@@ -38,8 +38,8 @@ TINY_BYTES = 4096
 LOOKAHEAD_BYTES = 64 * 1024 * 1024
 """Bytes asked for ahead of their use: what a fast link carries during a few round trips."""
 
-FIRST_LOOKAHEAD_BYTES = 4 * 1024 * 1024
-"""The same after the first batch, for which nothing else is asked for; it doubles with every chunk that has come."""
+FIRST_LOOKAHEAD_BYTES = 16 * 1024 * 1024
+"""The same after the first batch, for which nothing else is asked for; it grows with every chunk that has come."""
 
 
 class Recipe(NamedTuple):
@@ -222,7 +222,7 @@ def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[li
                 while begun and flying >= window:
                     flying -= begun[0].nbytes
                     yield _finish(recipe, begun.popleft(), waiting)
-                    window = min(most, max(2 * window, FIRST_LOOKAHEAD_BYTES))
+                    window = min(most, max(GROWTH * window, FIRST_LOOKAHEAD_BYTES))
         while begun:
             yield _finish(recipe, begun.popleft(), waiting)
     finally:

@@ -46,8 +46,46 @@ Accept = Callable[[Head], Sink | None]
 """Asked once status and headers are there, before the body is read: where to put it, or None to drop it. May raise."""
 
 
+class Exchange(Protocol):
+    """Whoever asks: told of the answer's head, then of its end."""
+
+    def accept(self, head: Head) -> Sink | None:
+        """As `Accept`."""
+
+    def over(self, outcome: Head | Exception) -> None:
+        """Hear that the body is in its place, or what went wrong; called once, from within the loop. May ask anew."""
+
+
 class UnsupportedAnswerError(Exception):
     """The answer is of a kind that is left to aiohttp."""
+
+
+class Keeper(Protocol):
+    """Who keeps connections between exchanges."""
+
+    def idle(self, connection: "Connection") -> None:
+        """Hear that a connection may be used again; said before its exchange hears of its end."""
+
+    def lost(self, connection: "Connection") -> None:
+        """Hear that it is closed."""
+
+
+class _Awaited:
+    """An exchange that a coroutine waits for."""
+
+    __slots__ = ("accept", "waiter")
+
+    def __init__(self, accept: Accept, waiter: "asyncio.Future[Head]") -> None:
+        self.accept = accept
+        self.waiter = waiter
+
+    def over(self, outcome: Head | Exception) -> None:
+        if self.waiter.done():
+            return
+        if isinstance(outcome, Exception):
+            self.waiter.set_exception(outcome)
+        else:
+            self.waiter.set_result(outcome)
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -60,14 +98,21 @@ class Connection(asyncio.BufferedProtocol):
     stage : memoryview
         Memory for headers and for bytes that go to small destinations. Connections of one loop share it, for a selector
         loop hands it out and takes it back within one step.
+    keeper : Keeper
+        Of connections that may be used again.
+    key : tuple of str, str, int
+        Scheme, host and port.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stage: memoryview) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stage: memoryview, keeper: Keeper, key: tuple[str, str, int]
+    ) -> None:
+        self.key = key
         self._loop = loop
         self._stage = stage
+        self._keeper = keeper
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Head] | None = None
-        self._accept: Accept | None = None
+        self._exchange: Exchange | None = None
         self._sink: Sink | None = None
         self._head: Head | None = None
         self._prefix = b""
@@ -117,6 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         self.reusable = False
         self._transport = None
         self._stop_timer()
+        self._keeper.lost(self)
         if self._head is not None:
             self._fail(TransientError(f"the body was cut {self._left} bytes before its end"))
         elif self.answered:
@@ -132,28 +178,38 @@ class Connection(asyncio.BufferedProtocol):
     def is_open(self) -> bool:
         return self.reusable and self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes, accept: Accept, *, stall_s: float) -> Head:
-        """Send a request and put the answer's body where `accept` says."""
+    def begin(self, request: bytes, exchange: Exchange, *, stall_s: float) -> None:
+        """Send a request; its exchange hears of the answer in later steps of the loop, never before this returns."""
         assert self._transport is not None
-        self._waiter = self._loop.create_future()
-        self._accept, self._sink, self._head, self._prefix, self._stall_s = accept, None, None, b"", stall_s
+        assert self._exchange is None
+        self._exchange = exchange
+        self._sink, self._head, self._prefix, self._stall_s = None, None, b"", stall_s
         self._last_byte_at = self._watched_at = self._loop.time()
         self._watched_bytes = 0
         if self._timer is None:
             self._timer = self._loop.call_later(stall_s, self._check_stall)
         self._transport.write(request)
+
+    async def ask(self, request: bytes, accept: Accept, *, stall_s: float) -> Head:
+        """Send a request and put the answer's body where `accept` says."""
+        waiter: asyncio.Future[Head] = self._loop.create_future()
+        exchange = _Awaited(accept, waiter)
+        self.begin(request, exchange, stall_s=stall_s)
         try:
-            return await self._waiter
+            return await waiter
         except asyncio.CancelledError:
-            self.abort()
+            self.give_up(exchange)
             raise
-        finally:
-            self._waiter = self._accept = self._sink = None
+
+    def give_up(self, exchange: Exchange) -> None:
+        """Break off an exchange that nobody waits for any more; nothing if it is over and the next has begun."""
+        if self._exchange is exchange:
+            self.abort()
 
     def abort(self) -> None:
-        """Close at once; nothing more is written anywhere."""
+        """Close at once; nothing more is written anywhere, and nobody hears of it."""
         self.reusable = False
-        self._sink = None
+        self._sink = self._exchange = None
         self._stop_timer()
         if self._transport is not None:
             # closing alone would leave the connection open as long as a forked child has a copy of its descriptor
@@ -164,7 +220,8 @@ class Connection(asyncio.BufferedProtocol):
     # -- the answer
 
     def _take_head(self, data: memoryview) -> None:
-        if self._waiter is None or self._waiter.done():
+        exchange = self._exchange
+        if exchange is None:
             # bytes that nobody asked for: whatever they are, the next answer must not begin with them
             self.abort()
             return
@@ -178,13 +235,13 @@ class Connection(asyncio.BufferedProtocol):
         body = data[end + 4 - len(self._prefix) :]
         self._prefix = b""
         head, keeps = _parse_head(text[:end])
-        if head.length is None or "transfer-encoding" in head.headers or head.status < 200:
+        length = head.length
+        if length is None or "transfer-encoding" in head.headers or head.status < 200:
             raise UnsupportedAnswerError(f"an answer of status {head.status} without a length")
         self.answered = True
         self.reusable = keeps
-        assert self._accept is not None
-        self._sink = self._accept(head)
-        self._left = head.length
+        self._sink = exchange.accept(head)
+        self._left = length
         self._head = head
         if len(body) > self._left:
             raise TransientError("the server sent more than it announced")
@@ -224,23 +281,25 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(keep=True)
 
     def _finish(self, *, keep: bool) -> None:
-        head, waiter = self._head, self._waiter
-        self._head = self._sink = None
-        if not keep:
+        exchange, head = self._exchange, self._head
+        self._head = self._sink = self._exchange = None
+        if keep and self.reusable:
+            self._keeper.idle(self)
+        else:
             self.abort()
-        if waiter is not None and not waiter.done() and head is not None:
-            waiter.set_result(head)
+        if exchange is not None and head is not None:
+            exchange.over(head)
 
     def _fail(self, error: Exception) -> None:
-        waiter = self._waiter
+        exchange = self._exchange
         self._head = None
         self.abort()
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
+        if exchange is not None:
+            exchange.over(error)
 
     def _check_stall(self) -> None:
         self._timer = None
-        if self._waiter is None:
+        if self._exchange is None:
             return
         now = self._loop.time()
         silent_s, watched_s = now - self._last_byte_at, now - self._watched_at

@@ -21,6 +21,7 @@ from mlstac.storage._reads import Read, Scatter, check_read
 from mlstac.storage._retry import Clock, Retry, TransientError
 from mlstac.storage._schedule import Job, Schedule
 from mlstac.storage._sizes import parse_size
+from mlstac.storage._straight import Over, Straight
 from mlstac.storage._urls import is_http, redact
 from mlstac.storage._web import WebSource, origin_of
 
@@ -50,6 +51,7 @@ class _Engine:
         pace = Pace(start=min(16, config.max_requests), cap=config.max_requests)
         self.schedule = Schedule(
             self._attempt,
+            self._begin,
             self._keep if config.cache is not None else None,
             max_bytes=config.max_in_flight_bytes,
             retry=config.retry,
@@ -83,8 +85,13 @@ class _Engine:
         """Requests made so far."""
         return self.objects.requests + (self._web.requests if self._web else 0)
 
-    async def _attempt(self, read: Read, scatter: Scatter) -> None:
+    def _begin(self, read: Read, scatter: Scatter, over: Over) -> Straight | None:
+        return self._web.begin(read, scatter, over) if self._web is not None else None
+
+    async def _attempt(self, read: Read, scatter: Scatter, fault: Exception | None = None) -> None:
         try:
+            if fault is not None:
+                raise fault
             await self.source(read.url).read(read, scatter)
         except ChangedError:
             if self.cache is not None:

@@ -70,7 +70,11 @@ class Scatter:
     __slots__ = ("_index", "_pieces", "length", "position")
 
     def __init__(self, into: Sequence[tuple[int, memoryview]], length: int) -> None:
-        self._pieces = [(offset, offset + view.nbytes, view.cast("B")) for offset, view in into if view.nbytes]
+        self._pieces = [
+            (offset, offset + view.nbytes, view if view.format == "B" and view.ndim == 1 else view.cast("B"))
+            for offset, view in into
+            if view.nbytes
+        ]
         self.length = length
         self.position = 0
         self._index = 0

@@ -147,10 +147,9 @@ async def persist(
     """
     failures = tries = 0
     spared = False
+    before = 0
     first_failure: float | None = None
     while True:
-        before = position()
-        tries += 1
         try:
             return await attempt()
         except TransientError as error:
@@ -161,13 +160,16 @@ async def persist(
                 # pickled with their errors (tblib, in Dask's workers) ours could not be either
                 error.__context__ = None
             raise
+        reached = position()
+        progressed = reached - before >= min(_PROGRESS_BYTES, max(1, length // 16))
+        before = reached
         if fault.free and not spared:
             spared = True
             continue
         spared = False
+        tries += 1
         now = clock.now()
         first_failure = now if first_failure is None else first_failure
-        progressed = position() - before >= min(_PROGRESS_BYTES, max(1, length // 16))
         failures = 1 if progressed else failures + 1
         wait_s = 0.0 if progressed and not fault.throttled else retry.wait_s(failures, random=random)
         wait_s = max(wait_s, fault.retry_after_s or 0.0)

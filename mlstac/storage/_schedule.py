@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, InvalidStateError
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from mlstac.storage._pace import Pace
 from mlstac.storage._reads import Read, Scatter
@@ -16,13 +15,58 @@ from mlstac.storage._urls import redact
 class Job:
     """Reads that were asked for together, and the future that waits for them."""
 
-    __slots__ = ("failed", "future", "left", "tasks")
+    __slots__ = ("failed", "flights", "future", "left")
 
     def __init__(self, future: "Future[Any]", count: int) -> None:
         self.future = future
         self.left = count
         self.failed: BaseException | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.flights: set[Flight] = set()
+
+
+class Attempt(Protocol):
+    """An attempt that is under way without a task."""
+
+    def cancel(self) -> None:
+        """Break it off; nobody is told."""
+
+
+Begin = Callable[[Read, Scatter, Callable[[Exception | None], None]], Attempt | None]
+
+
+class Flight:
+    """A read under way: an attempt without a task at first, where there is a short way; else, and later, a task."""
+
+    __slots__ = ("_schedule", "attempt", "holds", "job", "length", "read", "scatter", "task")
+
+    def __init__(self, schedule: "Schedule", job: Job, read: Read) -> None:
+        self._schedule = schedule
+        self.job = job
+        self.read = read
+        self.length = read.stop - read.start
+        self.scatter = Scatter(read.into, self.length)
+        self.holds = True
+        """Whether it has one of the places for requests."""
+        self.attempt: Attempt | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def landed(self, fault: Exception | None) -> None:
+        """Hear how the attempt without a task ended."""
+        self.attempt = None
+        self._schedule.landed(self, fault)
+
+    def over(self, task: "asyncio.Task[None]") -> None:
+        """Hear that the task ended."""
+        self._schedule.over(self, cancelled=task.cancelled())
+
+    def cancel(self) -> None:
+        """Break it off."""
+        if self.task is not None:
+            self.task.cancel()
+        elif self.attempt is not None:
+            attempt, self.attempt = self.attempt, None
+            attempt.cancel()
+            self._schedule.over(self, cancelled=True)
 
 
 class Schedule:
@@ -31,7 +75,10 @@ class Schedule:
     Parameters
     ----------
     attempt : callable
-        Makes one attempt at the rest of a read: ``await attempt(read, scatter)``.
+        Makes one attempt at the rest of a read: ``await attempt(read, scatter)``; with a fault as third argument, deals
+        with that of an attempt that was made already.
+    begin : callable, optional
+        Begins the first attempt at a read without a task, where it can: ``begin(read, scatter, over)``.
     finish : callable
         Called with each read that is complete, before its job hears of it: ``await finish(read)``.
     max_bytes : int
@@ -40,7 +87,8 @@ class Schedule:
 
     def __init__(
         self,
-        attempt: Callable[[Read, Scatter], Awaitable[None]],
+        attempt: Callable[..., Awaitable[None]],
+        begin: Begin | None,
         finish: Callable[[Read], Awaitable[None]] | None,
         *,
         max_bytes: int,
@@ -49,6 +97,7 @@ class Schedule:
         pace: Pace,
     ) -> None:
         self._attempt = attempt
+        self._begin = begin
         self._finish = finish
         self._max_bytes = max_bytes
         self._retry = retry
@@ -56,8 +105,8 @@ class Schedule:
         self._pace = pace
         self._queue: deque[tuple[Job, Read]] = deque()
         self._returning: deque[asyncio.Future[None]] = deque()
+        self._flights: set[Flight] = set()
         self._active = 0
-        self._reads = 0
         self._bytes_under_way = 0
         self._quiet_until = 0.0
         self._closed: Exception | None = None
@@ -85,8 +134,8 @@ class Schedule:
     def drop(self, job: Job) -> None:
         """Forget a cancelled job: its queued reads leave the queue, those under way are broken off."""
         self._queue = deque(entry for entry in self._queue if entry[0] is not job)
-        for task in job.tasks:
-            task.cancel()
+        for flight in list(job.flights):
+            flight.cancel()
         self._pump()
 
     def close(self, error: Exception) -> None:
@@ -94,9 +143,11 @@ class Schedule:
         self._closed = error
         queued, self._queue = self._queue, deque()
         for job in {job for job, _ in queued}:
-            if not job.tasks:
+            if not job.flights:
                 _tell(job.future, error)
             self._fail(job, error)
+        for flight in list(self._flights):
+            flight.cancel()
 
     async def once(self, work: Callable[[], Awaitable[Any]], what: str) -> Any:
         """Do something small with the same patience, out of turn."""
@@ -128,64 +179,101 @@ class Schedule:
                 self._settle(job)
                 continue
             length = read.stop - read.start
-            if self._reads and self._bytes_under_way + length > self._max_bytes:
+            if self._flights and self._bytes_under_way + length > self._max_bytes:
                 return
             self._queue.popleft()
-            self._active += 1
-            self._reads += 1
-            self._bytes_under_way += length
-            counts = self.counts
-            counts["in_flight_peak"] = max(counts["in_flight_peak"], self._active)
-            counts["bytes_in_flight_peak"] = max(counts["bytes_in_flight_peak"], self._bytes_under_way)
-            self._pace.started(self._clock.now())
-            holds = [True]
-            task = asyncio.get_running_loop().create_task(self._run(job, read, length, holds))
-            job.tasks.add(task)
-            # not in the task's own `finally`: one that is cancelled before its first step never gets there
-            task.add_done_callback(partial(self._over, job, length, holds))
+            self._launch(Flight(self, job, read))
 
-    async def _run(self, job: Job, read: Read, length: int, holds: list[bool]) -> None:
+    def _launch(self, flight: Flight) -> None:
+        self._active += 1
+        self._bytes_under_way += flight.length
+        self._flights.add(flight)
+        flight.job.flights.add(flight)
+        counts = self.counts
+        if self._active > counts["in_flight_peak"]:
+            counts["in_flight_peak"] = self._active
+        if self._bytes_under_way > counts["bytes_in_flight_peak"]:
+            counts["bytes_in_flight_peak"] = self._bytes_under_way
+        now = self._clock.now()
+        self._pace.started(now)
+        if self._begin is not None and now >= self._quiet_until:
+            flight.attempt = self._begin(flight.read, flight.scatter, flight.landed)
+        if flight.attempt is None:
+            self._go_on(flight, self._run(flight))
+
+    def _go_on(self, flight: Flight, work: Coroutine[Any, Any, None]) -> None:
+        flight.task = asyncio.get_running_loop().create_task(work)
+        # not in the task's own `finally`: one that is cancelled before its first step never gets there
+        flight.task.add_done_callback(flight.over)
+
+    def landed(self, flight: Flight, fault: Exception | None) -> None:
+        """Hear how an attempt without a task ended: with every byte, or with a fault that a task deals with."""
+        self.counts["bytes"] += flight.scatter.position
+        if fault is not None:
+            self._go_on(flight, self._run(flight, fault=fault))
+            return
+        self._pace.finished(flight.length, waiting=bool(self._queue) or bool(self._returning), now=self._clock.now())
+        if self._finish is not None:
+            self._go_on(flight, self._run(flight, arrived=True))
+        else:
+            self.over(flight, cancelled=False)
+
+    async def _run(self, flight: Flight, *, fault: Exception | None = None, arrived: bool = False) -> None:
+        read = flight.read
         try:
-            await self._persist(read, length, holds)
+            if not arrived:
+                await self._persist(flight, fault)
             if self._finish is not None:
-                self._active -= 1
-                holds[0] = False
-                self._pump()  # the next request need not wait for the disk
-                await self._finish(read)
+                await self._keep(flight)
         except Exception as error:  # noqa: BLE001 - whoever waits for the job gets it
             # for whoever knows which sample these bytes are of
             vars(error).update(url=redact(read.url), start=read.start, stop=read.stop)
-            self._fail(job, error)
+            self._fail(flight.job, error)
 
-    def _over(self, job: Job, length: int, holds: list[bool], task: "asyncio.Task[None]") -> None:
+    async def _keep(self, flight: Flight) -> None:
+        assert self._finish is not None
+        self._active -= 1
+        flight.holds = False
+        self._pump()  # the next request need not wait for the disk
+        await self._finish(flight.read)
+
+    def over(self, flight: Flight, *, cancelled: bool) -> None:
         """Give back what a read held, whichever way it ended."""
-        if task.cancelled():
+        job = flight.job
+        if cancelled:
             job.failed = job.failed or self._closed or asyncio.CancelledError()
-        self._active -= holds[0]
-        self._reads -= 1
-        self._bytes_under_way -= length
-        job.tasks.discard(task)
+        self._active -= flight.holds
+        self._bytes_under_way -= flight.length
+        self._flights.discard(flight)
+        job.flights.discard(flight)
         self._settle(job)
-        if not self._reads:
+        if not self._flights:
             self._pace.idle()
         self._pump()
 
-    async def _persist(self, read: Read, length: int, holds: list[bool]) -> None:
-        scatter = Scatter(read.into, length)
+    async def _persist(self, flight: Flight, fault: Exception | None) -> None:
+        read, scatter = flight.read, flight.scatter
 
         async def attempt() -> None:
+            nonlocal fault
+            if fault is not None:
+                made, fault = fault, None
+                return await self._attempt(read, scatter, made)
             if (quiet_s := self._quiet_until - self._clock.now()) > 0:
-                await self._leave(holds, quiet_s)
+                await self._leave(flight, quiet_s)
             before = scatter.position
             try:
                 await self._attempt(read, scatter)
             finally:
                 self.counts["bytes"] += max(0, scatter.position - before)
-            self._pace.finished(length, waiting=bool(self._queue) or bool(self._returning), now=self._clock.now())
+            self._pace.finished(
+                flight.length, waiting=bool(self._queue) or bool(self._returning), now=self._clock.now()
+            )
+            return None
 
         async def pause(fault: TransientError, wait_s: float) -> None:
             self._note(fault, wait_s)
-            await self._leave(holds, wait_s)
+            await self._leave(flight, wait_s)
 
         def what() -> str:
             return f"bytes {read.start} to {read.stop} of {redact(read.url)}"
@@ -193,7 +281,7 @@ class Schedule:
         await persist(
             attempt,
             what=what,
-            length=length,
+            length=flight.length,
             position=lambda: scatter.position,
             retry=self._retry,
             clock=self._clock,
@@ -210,10 +298,10 @@ class Schedule:
             # it was not this one read that the server has had enough of
             self._quiet_until = max(self._quiet_until, self._clock.now() + fault.retry_after_s)
 
-    async def _leave(self, holds: list[bool], wait_s: float) -> None:
+    async def _leave(self, flight: Flight, wait_s: float) -> None:
         """Wait without holding up others, then come back before all that are still queued."""
         self._active -= 1
-        holds[0] = False
+        flight.holds = False
         self._pump()
         await self._clock.sleep(wait_s)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -225,20 +313,20 @@ class Schedule:
             if waiter.done() and not waiter.cancelled():
                 self._active -= 1  # the place was given in the very step in which the read was cancelled
             raise
-        holds[0] = True
+        flight.holds = True
 
     def _fail(self, job: Job, error: BaseException) -> None:
         if job.failed is None:
             job.failed = error
-            for task in job.tasks:
-                if task is not asyncio.current_task():
-                    task.cancel()
+            for flight in list(job.flights):
+                if flight.task is None or flight.task is not asyncio.current_task():
+                    flight.cancel()
 
     def _settle(self, job: Job) -> None:
         """Count one read of a job as over; tell its future when all are, and nothing is written any more."""
         job.left -= 1
         if job.failed is not None:
-            if job.tasks:
+            if job.flights:
                 return
             _tell(job.future, job.failed)
         elif job.left == 0:

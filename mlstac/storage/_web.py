@@ -15,14 +15,16 @@ from mlstac.storage._reads import Gather, Read, Scatter
 from mlstac.storage._retry import Clock, TransientError
 from mlstac.storage._session import SessionEngine
 from mlstac.storage._signed import life_of
+from mlstac.storage._straight import Over, Straight, Way
 from mlstac.storage._urls import redact
-from mlstac.storage._wire import WireEngine
+from mlstac.storage._wire import WireEngine, compose
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _HUB = "https://huggingface.co:443"
 # For a URL that a redirect led to and that does not say how long it is good for: asking anew costs one request.
 _REDIRECT_LIFE_S = 300.0
+_MOST_WAYS = 4096
 
 
 class WebSource:
@@ -64,6 +66,7 @@ class WebSource:
         self._moved: dict[str, tuple[str, float]] = {}
         self._asking: dict[str, asyncio.Event] = {}
         self._unmoved: set[str] = set()
+        self._ways: dict[str, Way] = {}
         self._token: str | None = None
         self._headers: dict[str, str] | None = None
         self._headers_age = 0
@@ -80,15 +83,7 @@ class WebSource:
         start, url = read.start + scatter.position, read.url
 
         def accept(head: Head) -> Sink | None:
-            if head.status not in (200, 206):
-                return None
-            begin = start
-            if head.status == 200 and read.start == 0 and head.length == read.stop:
-                scatter.rewind()  # a server without ranges begins again
-                begin = 0
-            version = check_range(head, url, begin, read.stop, size=read.size, seen=self._versions.get(url))
-            self._versions.setdefault(url, version)
-            return scatter
+            return self.accept_range(head, read, scatter)
 
         head = await self._ask(url, {"Range": f"bytes={start}-{read.stop - 1}"}, accept)
         if (
@@ -99,6 +94,80 @@ class WebSource:
             check_range(head, url, start, read.stop, size=read.size, seen=known)
         if head.status not in (200, 206):
             raise failure_of(head, url, wall=self._clock.wall(), size=read.size)
+
+    def begin(self, read: Read, scatter: Scatter, over: Over) -> "Straight | None":
+        """Make one attempt at a read without a coroutine, by the way that the last read of that file took.
+
+        That is most of what a read costs where there are many small ones.
+
+        Parameters
+        ----------
+        over : callable
+            Told once, in a later step of the loop, that the bytes are there, or what `read` would raise. A
+            `TransientError` that is ``free`` says that the way is of no use any more: `read` finds another.
+
+        Returns
+        -------
+        Straight or None
+            The attempt, which can be given up. None if no way is known, or no connection is idle: then `over` is told
+            nothing.
+        """
+        way = self._ways.get(read.url)
+        if way is None:
+            return None
+        if way.headers_age != self._headers_age or way.home != self._home() or self._clock.now() >= way.expires:
+            del self._ways[read.url]
+            return None
+        attempt = Straight(self, way, read, scatter, over)
+        request = b"%b%d-%d\r\n\r\n" % (way.request, read.start + scatter.position, read.stop - 1)
+        attempt.connection = self._wire.begin(way.key, request, attempt)
+        if attempt.connection is None:
+            return None
+        self.requests += 1
+        return attempt
+
+    def accept_range(self, head: Head, read: Read, scatter: Scatter) -> Sink | None:
+        """Check an answer to a request for the rest of a read, before its body comes."""
+        if head.status not in (200, 206):
+            return None
+        begin, url = read.start + scatter.position, read.url
+        if head.status == 200 and read.start == 0 and head.length == read.stop:
+            scatter.rewind()  # a server without ranges begins again
+            begin = 0
+        seen = self._versions.get(url)
+        version = check_range(head, url, begin, read.stop, size=read.size, seen=seen)
+        if seen is None:
+            self._versions[url] = version
+        return scatter
+
+    def settle(self, url: str, way: Way, outcome: Head | Exception) -> Exception | None:
+        """Judge how an attempt by a known way ended, and forget the way if it is of no use any more."""
+        if isinstance(outcome, Head):
+            if outcome.status in (200, 206):
+                return None
+            error = failure_of(outcome, url, wall=self._clock.wall())
+            if isinstance(error, TransientError):
+                return error
+        if self._ways.get(url) is way:
+            del self._ways[url]
+        if isinstance(outcome, TransientError):
+            self._wire.note(way.key, outcome)
+        if not (isinstance(outcome, TransientError) and is_hub_file(url)):  # as in _ask
+            self._forget_place(url, way.place)
+        if isinstance(outcome, Head | UnsupportedAnswerError):
+            # moved, refused, gone: that is for `read` to deal with, which asks again
+            return TransientError("the way to the file has changed", free=True)
+        return outcome
+
+    def _remember_way(self, url: str, place: str, headers: dict[str, str]) -> None:
+        """Keep how a range was asked for with success, where that was by a connection of our own and of no Hub."""
+        if url in self._ways or is_hub_file(place) or not self._is_for_wire(origin_of(place)):
+            return
+        if len(self._ways) >= _MOST_WAYS:  # files read once each, as those of one sample are
+            self._ways.clear()
+        key, request = compose(place, {name: value for name, value in headers.items() if name != "Range"})
+        expires = self._moved.get(url, ("", float("inf")))[1]
+        self._ways[url] = Way(place, key, request + b"Range: bytes=", self._headers_age, self._home(), expires)
 
     async def read_all(self, url: str, *, limit_bytes: int) -> bytearray:
         """Make one attempt at a whole file of unknown size."""
@@ -261,6 +330,8 @@ class WebSource:
             head = await self._get(target, sent | {"Accept-Encoding": "identity"} | headers, found)
             location = head.headers.get("location")
             if head.status not in _REDIRECTS or not location:
+                if head.status == 206:
+                    self._remember_way(url, target, sent | {"Accept-Encoding": "identity"} | headers)
                 return head
             target = self._next(url, target, location)
             life_s = life_of(target, headers=head.headers, wall=self._clock.wall(), unknown_s=_REDIRECT_LIFE_S)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from mlstac.errors import UnavailableError
 from mlstac.storage._answers import Head
-from mlstac.storage._connection import Accept, Connection
+from mlstac.storage._connection import Accept, Connection, Exchange
 from mlstac.storage._retry import TransientError
 from mlstac.storage._urls import redact
 
@@ -64,23 +64,34 @@ class WireEngine:
         UnsupportedAnswerError
             If the answer is one for aiohttp; nothing of its body was kept.
         """
-        key, first = _target_of(url)
-        request = first + "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) + "\r\n"
+        key, request = compose(url, headers)
         connection = self._kept(key) or await self._connect(key, url)
         try:
-            return await connection.ask(request.encode("latin-1"), accept, stall_s=self._stall_s)
+            return await connection.ask(request + b"\r\n", accept, stall_s=self._stall_s)
         except TransientError as error:
-            if error.free:
-                # its neighbours were as idle as it was
-                for idle in self._idle.pop(key, []):
-                    idle.abort()
+            self.note(key, error)
             raise
-        finally:
-            if connection.is_open:
-                self._idle[key].append(connection)
-            else:
-                connection.abort()
-                self._open.discard(connection)
+
+    def begin(self, key: Key, request: bytes, exchange: Exchange) -> Connection | None:
+        """Send a request at once over a kept connection; None if there is none. What goes wrong is to be noted."""
+        connection = self._kept(key)
+        if connection is not None:
+            connection.begin(request, exchange, stall_s=self._stall_s)
+        return connection
+
+    def note(self, key: Key, error: TransientError) -> None:
+        """Hear how a request failed: the neighbours of a kept connection that was closed were as idle as it was."""
+        if error.free:
+            for idle in self._idle.pop(key, []):
+                idle.abort()
+
+    def idle(self, connection: Connection) -> None:
+        """Keep a connection for the next request."""
+        self._idle[connection.key].append(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        self._open.discard(connection)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -96,7 +107,6 @@ class WireEngine:
             connection = idle.pop()
             if connection.is_open:
                 return connection
-            self._open.discard(connection)
         return None
 
     async def _connect(self, key: Key, url: str) -> Connection:
@@ -108,7 +118,7 @@ class WireEngine:
         try:
             async with asyncio.timeout(self._connect_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self._loop, self._stage),
+                    lambda: Connection(self._loop, self._stage, self, key),
                     key[1],
                     key[2],
                     happy_eyeballs_delay=_race_delay_s(key[1]),
@@ -147,6 +157,12 @@ def _race_delay_s(host: str) -> float | None:
     except ValueError:
         return 0.25
     return None
+
+
+def compose(url: str, headers: dict[str, str]) -> tuple[Key, bytes]:
+    """Return host and port of a URL, and a request for it up to the empty line at its end."""
+    key, first = _target_of(url)
+    return key, (first + "".join([f"{name}: {value}\r\n" for name, value in headers.items()])).encode("latin-1")
 
 
 @functools.lru_cache(4096)

@@ -18,7 +18,7 @@ class Stage:
     def __init__(self, count):
         self.gates = [asyncio.get_running_loop().create_future() for _ in range(count)]
         self.schedule = Schedule(
-            self.attempt, None, max_bytes=100, retry=Retry(), clock=Clock(), pace=Pace(start=2, cap=2)
+            self.attempt, None, None, max_bytes=100, retry=Retry(), clock=Clock(), pace=Pace(start=2, cap=2)
         )
 
     async def attempt(self, read, scatter):
@@ -73,7 +73,7 @@ def test_reads_given_up_before_their_first_step_leave_no_trace(how):
             stage.schedule._fail(job, StorageError("closed"))
         await steps()
         assert stage.schedule.active == 0
-        assert not job.tasks
+        assert not job.flights
         return future
 
     future = asyncio.run(run())

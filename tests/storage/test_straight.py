@@ -1,0 +1,234 @@
+"""Reads without a task, by the way that the last one took: as quick as they may be, and as careful as all others."""
+
+import asyncio
+
+import pytest
+
+from mlstac.errors import AccessError, ChangedError, MissingFileError, RangeError, StorageError
+from mlstac.storage import Cache, Fetcher, Read, Retry
+from tests.storage.conftest import QuickClock, assert_fetches, ranges
+from tests.storage.test_life import wait_until
+
+SPANS = [(start, start + 20_000) for start in range(0, 800_000, 100_000)]
+
+
+@pytest.fixture
+def server(fault_server, content):
+    return fault_server({"a.bin": content, "b.bin": content[::-1]})
+
+
+@pytest.fixture
+def warm(fetcher, server, content):
+    """A fetcher that knows the way to a file, with a connection for each span; and no request counted yet."""
+    return warmed(fetcher, server, content)
+
+
+def warmed(fetcher, server, content):
+    server.latency_s = 0.02  # so that no connection is idle before the last is made
+    assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+    assert server.connections == len(SPANS)
+    server.latency_s = 0.0
+    server.requests.clear()
+    return fetcher
+
+
+def tasks_made(fetcher, work):
+    """Do something, and return the number of tasks that the fetcher's loop made for it."""
+    loop = fetcher._engine.thread.loop
+    made = []
+
+    def factory(loop, coroutine, **keywords):
+        made.append(coroutine)
+        return asyncio.Task(coroutine, loop=loop, **keywords)
+
+    loop.call_soon_threadsafe(loop.set_task_factory, factory)
+    work()
+    return len(made)
+
+
+def test_a_read_by_a_known_way_takes_no_task(server, warm, content):
+    assert tasks_made(warm, lambda: assert_fetches(warm, server.url + "a.bin", content, SPANS)) == 0
+    assert [request.range for request in server.requests] == SPANS
+    assert tasks_made(warm, lambda: assert_fetches(warm, server.url + "b.bin", content[::-1], SPANS[:1])) > 0
+
+
+def test_more_reads_than_connections_take_turns_in_their_order(server, content, clock):
+    spans = [(start, start + 100) for start in range(0, 50_000, 100)]
+    with Fetcher(clock=clock, max_requests=len(SPANS)) as fetcher:
+        warmed(fetcher, server, content)
+        assert tasks_made(fetcher, lambda: assert_fetches(fetcher, server.url + "a.bin", content, spans)) == 0
+        stats = fetcher.stats()
+    asked = [request.range for request in server.requests]
+    assert sorted(asked) == spans
+    assert max(abs(at - spans.index(span)) for at, span in enumerate(asked)) < 2 * len(SPANS)
+    assert stats["in_flight"] == 0
+    assert stats["bytes"] == sum(stop - start for start, stop in SPANS + spans)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_passing_failure_is_got_over(server, warm, content, status):
+    server.fail("status", status=status, times=3)
+    assert_fetches(warm, server.url + "a.bin", content, SPANS)
+    assert warm.stats()["retries"] == 3
+    assert len(server.requests) == len(SPANS) + 3
+
+
+def test_a_wait_that_the_server_asks_for_is_made(server, warm, content, clock):
+    server.fail("status", status=429, headers={"Retry-After": "7"})
+    assert_fetches(warm, server.url + "a.bin", content, SPANS[:1])
+    assert clock.waits == [7.0]
+    assert len(server.requests) == 2
+
+
+class HeldClock(QuickClock):
+    """Lets nobody sleep to the end before the test says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = None
+
+    async def sleep(self, seconds):
+        self.gate = self.gate or asyncio.Event()
+        self.waits.append(seconds)
+        await self.gate.wait()
+        self.passed_s = max(self.waits)
+
+
+def test_others_keep_the_wait_that_a_server_asks_for(server, content):
+    clock = HeldClock()
+    with Fetcher(clock=clock) as fetcher:
+        warmed(fetcher, server, content)
+        server.fail("status", status=429, headers={"Retry-After": "7"})
+        first = fetcher.submit(ranges(server.url + "a.bin", SPANS[:1])[0])
+        wait_until(lambda: clock.waits == [7.0], "the refused read waits")
+        second = fetcher.submit(ranges(server.url + "a.bin", SPANS[1:2])[0])
+        wait_until(lambda: clock.waits == [7.0, 7.0], "so does the next")
+        assert len(server.requests) == 1
+        fetcher._engine.thread.call(lambda: clock.gate.set())
+        first.result(10)
+        second.result(10)
+
+
+@pytest.mark.parametrize(("kind", "after"), [("reset", 5_000), ("cut", 5_000), ("close", 0)])
+def test_a_broken_connection_is_got_over(server, warm, content, kind, after):
+    server.fail(kind, times=5, after=after)
+    assert_fetches(warm, server.url + "a.bin", content, SPANS)
+
+
+def test_a_cut_body_is_continued_from_the_cut(server, warm, content):
+    server.fail("cut", times=None, after=30_000)
+    before = warm.stats()["bytes"]
+    assert_fetches(warm, server.url + "a.bin", content, [(100, 300_100)])
+    assert [request.range for request in server.requests] == [
+        (100 + done, 300_100) for done in range(0, 300_000, 30_000)
+    ]
+    assert warm.stats()["bytes"] - before == 300_000
+
+
+def test_what_was_tried_without_a_task_counts_as_tried(server, content, clock):
+    with Fetcher(clock=clock, retry=Retry(tries=3)) as fetcher:
+        warmed(fetcher, server, content)
+        server.fail("status", status=500, times=None)
+        with pytest.raises(StorageError, match=r"bytes 0 to 20000 of .*a\.bin.*500.*3 tries"):
+            fetcher.fetch(ranges(server.url + "a.bin", SPANS[:1])[0])
+    assert len(server.requests) == 3
+
+
+def test_a_file_that_changed_is_refused(server, warm, content):
+    server.replace("a.bin", content[::-1])
+    with pytest.raises(ChangedError, match=r"a\.bin is no longer the file"):
+        warm.fetch(ranges(server.url + "a.bin", SPANS)[0])
+
+
+@pytest.mark.parametrize("kind", ["ignore_range", "wrong_range"])
+def test_an_answer_that_is_not_the_range_is_refused(server, warm, kind):
+    reads, buffers = ranges(server.url + "a.bin", SPANS[1:2])
+    server.fail(kind, times=None)
+    with pytest.raises(RangeError):
+        warm.fetch(reads)
+    assert not any(buffers[0])
+
+
+def test_a_file_that_is_gone_is_named(server, warm):
+    server.fail("status", status=404, times=None)
+    with pytest.raises(MissingFileError, match=r"a\.bin"):
+        warm.fetch(ranges(server.url + "a.bin", SPANS)[0])
+
+
+def test_a_file_that_moved_is_followed(server, warm, fault_server, content):
+    elsewhere = fault_server({"a.bin": content})
+    server.fail("redirect", status=302, times=None, headers={"Location": elsewhere.url + "a.bin"})
+    assert_fetches(warm, server.url + "a.bin", content, SPANS)
+    assert_fetches(warm, server.url + "a.bin", content, SPANS)
+    assert elsewhere.count == 2 * len(SPANS)
+
+
+def test_headers_that_expired_are_renewed(fault_server, content, clock):
+    good = ["one"]
+    server = fault_server(
+        {"a.bin": content}, allow=lambda request: request.headers.get("authorization") == f"Bearer {good[-1]}"
+    )
+    options = {"headers": lambda: {"Authorization": f"Bearer {good[-1]}"}}
+    with Fetcher(clock=clock, storage_options=options) as fetcher:
+        warmed(fetcher, server, content)
+        good.append("two")
+        assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
+        server.requests.clear()
+        assert tasks_made(fetcher, lambda: assert_fetches(fetcher, server.url + "a.bin", content, SPANS[:4])) == 0
+        assert {request.headers["authorization"] for request in server.requests} == {"Bearer two"}
+    with Fetcher(clock=clock, storage_options={"headers": {"Authorization": "Bearer two"}}) as fetcher:
+        warmed(fetcher, server, content)
+        good.append("three")
+        with pytest.raises(AccessError):
+            fetcher.fetch(ranges(server.url + "a.bin", SPANS)[0])
+
+
+def test_an_answer_for_the_other_engine_goes_there(server, warm, content):
+    server.fail("chunked", times=None)
+    assert_fetches(warm, server.url + "a.bin", content, SPANS)
+    assert warm.stats()["in_flight"] == 0
+
+
+def test_a_read_that_is_given_up_writes_nothing_more(server, warm, content):
+    server.fail("stall", times=4, after=1_000)
+    reads, buffers = ranges(server.url + "a.bin", SPANS[:4])
+    future = warm.submit(reads)
+    wait_until(lambda: len(server.requests) == 4, "all are asked for")
+    future.cancel()
+    wait_until(lambda: warm.stats()["in_flight"] == 0, "nothing is under way")
+    wait_until(lambda: server.connections == len(SPANS) - 4, "its connections are closed")
+    assert not any(any(buffer[1_000:]) for buffer in buffers)
+    assert_fetches(warm, server.url + "a.bin", content, SPANS)
+
+
+def test_one_failure_ends_the_others_of_its_job_and_none_besides(server, warm, content):
+    server.fail("stall", times=2, after=1_000)
+    first, _ = ranges(server.url + "a.bin", SPANS[:2])
+    failing = warm.submit([*first, Read(server.url + "none.bin", 0, 10, [(0, memoryview(bytearray(10)))])])
+    reads, buffers = ranges(server.url + "a.bin", SPANS[2:])
+    warm.submit(reads).result(10)
+    assert [bytes(buffer) for buffer in buffers] == [content[start:stop] for start, stop in SPANS[2:]]
+    with pytest.raises(MissingFileError):
+        failing.result(10)
+    wait_until(lambda: warm.stats()["in_flight"] == 0, "nothing is under way")
+
+
+def test_closing_tells_those_who_wait(server, warm):
+    server.fail("stall", times=None, after=1_000)
+    future = warm.submit(ranges(server.url + "a.bin", SPANS)[0])
+    wait_until(lambda: len(server.requests) == len(SPANS), "all are asked for")
+    warm.close()
+    with pytest.raises(StorageError, match="closed while this was being read"):
+        future.result(10)
+    wait_until(lambda: server.connections == 0, "connections are closed")
+
+
+def test_what_came_without_a_task_is_kept_in_the_cache(server, content, clock, tmp_path):
+    more = [(start + 50_000, stop + 50_000) for start, stop in SPANS]
+    with Fetcher(clock=clock, cache=Cache(tmp_path)) as fetcher:
+        warmed(fetcher, server, content)
+        assert_fetches(fetcher, server.url + "a.bin", content, more, size=len(content))
+    server.requests.clear()
+    with Fetcher(clock=clock, cache=Cache(tmp_path)) as fetcher:
+        assert_fetches(fetcher, server.url + "a.bin", content, more, size=len(content))
+        assert not server.requests
