@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from mlstac.errors import InvalidArgumentError
+from mlstac.search._words import plain
 
 if TYPE_CHECKING:
     import shapely
@@ -31,11 +32,11 @@ def parse_bbox(value: Any, *, what: str) -> Bbox:
     try:
         numbers = [float(number) for number in value]
     except (TypeError, ValueError):
-        raise InvalidArgumentError(f"{what}={str(value)[:60]!r}; {expected}") from None
+        raise InvalidArgumentError(f"{what}={plain(value)}; {expected}") from None
     if len(numbers) == 6:
         numbers = [numbers[0], numbers[1], numbers[3], numbers[4]]
     if len(numbers) != 4 or not np.isfinite(numbers).all():
-        raise InvalidArgumentError(f"{what}={str(value)[:60]}; {expected}")
+        raise InvalidArgumentError(f"{what}={plain(value)}; {expected}")
     west, south, east, north = numbers
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= 90 and -90 <= north <= 90):
         raise InvalidArgumentError(f"{what}={numbers} leaves [-180, 180] and [-90, 90]; {expected}")

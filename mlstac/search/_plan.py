@@ -14,6 +14,7 @@ from mlstac.search._query import Query
 from mlstac.search._tests import Test, spatial_test
 from mlstac.search._times import meets_span, time_columns
 from mlstac.search._where import Translator, test_name
+from mlstac.search._words import ask_for
 
 Rows = NDArray[np.int64]
 _BBOX = ("bbox.xmin", "bbox.ymin", "bbox.xmax", "bbox.ymax")
@@ -131,9 +132,10 @@ def plan_query(query: Query, schema: pa.Schema) -> Plan:
 
 
 def _missing(said: str, column: str, what: str, schema: pa.Schema) -> NotFoundError:
+    known = ask_for(schema.names)
     return NotFoundError(
-        f"{said} asks for a {what}, and the samples of this dataset have none: its catalog has no column {column!r}; "
-        f"it has {', '.join(schema.names)}"
+        f"{said} asks for a {what}, and the samples of this dataset have none (no column {column!r}); leave it out, or "
+        f"ask for {' or '.join(known)} with where="
     )
 
 

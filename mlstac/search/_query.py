@@ -7,6 +7,7 @@ from mlstac.errors import InvalidArgumentError
 from mlstac.search._cql2 import parse_where
 from mlstac.search._geometry import Bbox, parse_bbox, parse_region
 from mlstac.search._times import Span, parse_span
+from mlstac.search._words import plain
 
 
 class Query(NamedTuple):
@@ -55,11 +56,11 @@ def _parse_ids(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
-        raise InvalidArgumentError(f"ids={value!r} is no list of ids; give one id, or a list of them")
+        raise InvalidArgumentError(f"ids={plain(value)} is no list of ids; give one id, or a list of them")
     ids = tuple(value)
     for name in ids:
         if not isinstance(name, str):
             raise InvalidArgumentError(
-                f"ids= holds {name!r}; ids are strings (rows by number are ds.subset([…]) or ds[[…]])"
+                f"ids= holds {plain(name)}; ids are strings (rows by number are ds.subset([…]) or ds[[…]])"
             )
     return tuple(str(name) for name in ids)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlstac.errors import InvalidArgumentError, NotFoundError
+from mlstac.errors import InvalidArgumentError
 from mlstac.search._times import Span, literal
+from mlstac.search._words import no_column
 
 MAX_EXACT = 2**53
 """The parser gives numbers as floats, which hold every integer up to here."""
@@ -57,7 +58,7 @@ def column_term(name: str, schema: pa.Schema) -> Term:
     """
     path = _find_path(name, schema) or _find_path(name.removeprefix("properties."), schema)
     if path is None:
-        raise NotFoundError(f"where= names {name!r}; the catalog has the columns {', '.join(schema.names)}")
+        raise no_column(name, schema.names, said="where=")
     field = schema.field(path[0])
     kind = field.type
     for step in path[1:]:

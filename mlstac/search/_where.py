@@ -20,6 +20,7 @@ from mlstac.search._times import (
     relate,
     sample_interval,
 )
+from mlstac.search._words import plain
 
 _COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
 _ARITHMETIC = ("+", "-", "*", "/", "%", "div", "^")
@@ -245,7 +246,9 @@ class Translator:
         except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, TypeError) as error:
             if isinstance(error, InvalidArgumentError):
                 raise
-            raise InvalidArgumentError(f"where= looks for {values} in {term.said}, whose items are {kind}") from None
+            raise InvalidArgumentError(
+                f"where= looks for {plain(values)} in {term.said}, whose items are {kind}"
+            ) from None
 
     def _bounds_of(self, tree: Any) -> Any:
         """What the bounding box of a row says of a spatial predicate beforehand."""

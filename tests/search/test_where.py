@@ -1,6 +1,7 @@
 """CQL2 over the columns, beside DuckDB's answers from the same files and plain Python."""
 
 import duckdb
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,7 +131,6 @@ def test_a_tree_of_cql2_json_is_taken_too(everything):
 
 
 def test_integers_are_compared_exactly(tmp_path):
-    import numpy as np
 
     big = 2**53 - 1
     samples = [mlstac.Sample({"x": np.zeros(1, np.uint8)}, properties={"big": big + step}) for step in (-1, 0, 1, 2, 3)]
@@ -145,7 +145,13 @@ def test_integers_are_compared_exactly(tmp_path):
 @pytest.mark.parametrize(
     ("where", "error", "words"),
     [
-        ("cluod < 3", NotFoundError, r"'cluod'; the catalog has the columns id, .*cloud_cover"),
+        ("cluod < 3", NotFoundError, r"names 'cluod', which is no column of the catalog; it has id, .*cloud_cover"),
+        (
+            "clouds < 3",
+            NotFoundError,
+            r"names 'clouds', which is no column of the catalog; did you mean 'cloud_cover'\?",
+        ),
+        ("FOLD = 3", NotFoundError, r"did you mean 'fold'\? It has id, geometry"),
         ("bbox.west < 3", NotFoundError, "bbox.west"),
         ("BUFFER(geometry, 3) = 3", InvalidArgumentError, "uses BUFFER, which is not known here; known are and, or"),
         ("upper(class) = 'X'", InvalidArgumentError, "uses upper"),
@@ -190,7 +196,6 @@ def test_nothing_asked_is_refused(everything):
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """Integers past 2^53, a zero and nulls."""
-    import numpy as np
 
     rows = [(2**60, 2.0), (-(2**60), 0.0), (5, None), (6, -1.0), (None, 4.0), (0, 0.0)]
     samples = [
@@ -235,3 +240,33 @@ def test_integers_that_no_float_holds_are_reckoned_with(large, where, found):
 )
 def test_a_division_by_zero_is_not_known_and_ends_nothing(large, where, found):
     assert ids_of(large.filter(where=where)) == [f"s{number}" for number in found]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"bbox": (np.float64(1.5), 2, 3)}, r"bbox=\(1\.5, 2, 3\); expected four"),
+        ({"bbox": np.array([1.5, np.nan, 3, 4])}, r"bbox=\[1\.5, nan, 3\.0, 4\.0\]; expected four"),
+        ({"ids": [np.float64(7)]}, r"ids= holds 7\.0; ids are strings"),
+        ({"ids": np.int64(7)}, "ids=7 is no list"),
+        (
+            {"where": {"op": "a_contains", "args": [{"property": "tags"}, [np.float64(7)]]}},
+            r"looks for \[7\.0\] in tags",
+        ),
+    ],
+)
+def test_numbers_of_numpy_are_shown_as_numbers(everything, query, words):
+    with pytest.raises(InvalidArgumentError, match=words) as caught:
+        everything.filter(**query)
+    assert "np." not in str(caught.value)
+
+
+def test_an_unplaced_dataset_says_so_once(tmp_path):
+    samples = [mlstac.Sample({"x": np.zeros(1, np.uint8)}, properties={"fold": 1})]
+    mlstac.write(samples, tmp_path / "set", id="set", license="CC0-1.0")
+    with pytest.raises(NotFoundError) as caught:
+        mlstac.load(tmp_path / "set", framework="numpy").filter(bbox=(0, 0, 1, 1))
+    assert str(caught.value) == (
+        "bbox= asks for a place, and the samples of this dataset have none (no column 'bbox'); leave it out, or ask "
+        "for id or fold with where="
+    )

@@ -178,7 +178,7 @@ def test_the_command_fills_a_folder_that_an_api_can_take_in(flood, tmp_path, jud
     [
         (["--bbox", "1,2,x,4"], 2, "west,south,east,north"),
         (["-o", "items.csv"], 2, "end it in .ndjson"),
-        (["--where", "cluod < 3"], 1, "the catalog has the columns"),
+        (["--where", "cluod < 3"], 1, "no column of the catalog"),
         (["--split", "trian"], 1, "it has train, validation, test"),
     ],
 )
