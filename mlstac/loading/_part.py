@@ -72,16 +72,18 @@ class Part:
         """The open Parquet file."""
         if self._file is None:
             try:
-                self._file = self._open_with_dictionaries()
+                file = self._open_with_dictionaries()
             except (FormatError, StorageError):
                 raise
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise CatalogError(f"{redact(self.url)} is not a readable Parquet file: {error}") from error
-            found = self._file.parquet.metadata.num_rows
+            found = file.parquet.metadata.num_rows
             if self._rows is not None and found != self._rows:
                 raise CatalogError(
                     f"{redact(self.url)} has {found} rows; the collection says {self._rows} (table:row_count)"
                 )
+            _check_ids(file.parquet.schema_arrow, redact(self.url))
+            self._file = file  # once it is sound: who asks again is told again
         return self._file.parquet
 
     def _open_with_dictionaries(self) -> OpenFile:
@@ -321,6 +323,20 @@ class Part:
                     raise RowError(row, f"href {hrefs.names[index]!r}: {error}") from error
                 numbers[index] = self._shards.number(url, int(sizes[row]), mark)
         return numbers[indices]
+
+
+def _check_ids(schema: pa.Schema, name: str) -> None:
+    """Every sample has an id: errors, filters and pictures call it by that."""
+    if "id" not in schema.names:
+        raise CatalogError(
+            f"{name} has no column 'id', and every catalog has one: texts such as 'train-0000042', unique in the "
+            "collection; write the catalog again"
+        )
+    kind = schema.field("id").type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise CatalogError(f"{name} has ids of type {kind}, and ids are texts; write the catalog again")
 
 
 def _frame_offsets(asset: pa.StructArray, where: Mask, what: str) -> NDArray[np.int64]:

@@ -133,6 +133,22 @@ def test_a_column_of_another_type_is_refused(copy):
         mlstac.load(copy, framework="numpy")[0]
 
 
+@pytest.mark.parametrize("ids", [None, list(range(17))], ids=["none", "numbers"])
+def test_a_catalog_whose_samples_have_no_ids_is_refused(copy, ids):
+    part = copy / "train" / "catalog-00000.parquet"
+    table = pq.read_table(part)
+    table = table.drop_columns("id")
+    if ids is not None:
+        table = table.append_column("id", pa.array(ids[: len(table)]))
+    pq.write_table(table, part)
+    edit_collection(copy, lambda c: c["assets"]["train-00000"].update({"file:size": part.stat().st_size}))
+    ds = mlstac.load(copy, framework="numpy")
+    words = "has no column 'id'" if ids is None else "ids of type int64, and ids are texts"
+    for ask in (lambda: ds[0], lambda: next(iter(ds.batches(2))), lambda: ds.filter(ids=["a"]), lambda: ds.metadata[0]):
+        with pytest.raises(CatalogError, match=words):
+            ask()
+
+
 def test_fewer_rows_than_the_collection_says_are_an_error(copy):
     edit_rows(copy, lambda rows: rows[:-1])
     with pytest.raises(CatalogError, match=r"split 'train' has 16 rows .* the collection says 17"):
