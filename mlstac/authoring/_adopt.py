@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlstac.authoring._base import named_parts
 from mlstac.authoring._block import Block, Measures
+from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._description import Description
 from mlstac.authoring._fragment import as_fragment, property_kinds
 from mlstac.authoring._journal import Journal, Run, ShardRecord
@@ -92,7 +92,7 @@ def _shards(target: Target, collection: Collection) -> Iterator[Shard]:
                     f"catalog part {target.path(file)} is not there, though {collection.id!r} names it; fetch it again,"
                     " or make the catalogs anew with mlstac.rebuild(path)"
                 )
-            with pq.ParquetFile(target.path(file)) as parquet:
+            with open_catalog(target.path(file)) as parquet:
                 rows = parquet.read()
             n_rows += len(rows)
             yield from ((split, inside(split, href, base=file), some) for href, some in shards_of(rows))

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._statistics import is_measurable, view
 from mlstac.authoring._target import Target, named_errors
 from mlstac.cards import Grid
@@ -82,12 +82,12 @@ def _groups(target: Target, collection: Collection, split: str, columns: list[st
     start = 0
     for name in collection.splits[split].assets:
         path = target.path(collection.assets[name].href.removeprefix("./"))
-        with named_errors("reading", path), pq.ParquetFile(path) as file:
-            have = [column for column in columns if column in file.schema_arrow.names]
-            for group in range(file.metadata.num_row_groups):
+        with named_errors("reading", path), open_catalog(path) as file:
+            have = [column for column in columns if column in file.schema.names]
+            for group, count in enumerate(file.groups):
                 if have:
-                    yield start, file.read_row_group(group, columns=have)
-                start += file.metadata.row_group(group).num_rows
+                    yield start, file.read(have, [group])
+                start += count
 
 
 def _pixel_sizes(table: pa.Table) -> set[float | None]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mlstac.authoring._adopt import inside
 from mlstac.authoring._base import find_base, named_parts
+from mlstac.authoring._catalog_file import CatalogFile, open_catalog
 from mlstac.authoring._journal import JOURNAL, PARTS, PRIVATE, Journal, Run
 from mlstac.authoring._lock import Lock
 from mlstac.authoring._session import COLLECTION, is_in_use
@@ -158,7 +159,7 @@ def _named(target: Target, collection: Collection) -> set[str]:
         for asset in (collection.assets[name] for name in part.assets):
             file = inside(split, asset.href, base="")
             try:
-                with pq.ParquetFile(target.path(file)) as parquet:
+                with open_catalog(target.path(file)) as parquet:
                     used |= {inside(split, href, base=file) for href in _hrefs(parquet)}
             except (OSError, pa.ArrowException) as error:
                 raise CatalogError(
@@ -168,10 +169,10 @@ def _named(target: Target, collection: Collection) -> set[str]:
     return used
 
 
-def _hrefs(parquet: pq.ParquetFile) -> Iterator[str]:
-    columns = [f"assets.{asset.name}.href" for asset in parquet.schema_arrow.field("assets").type]
-    for group in range(parquet.num_row_groups):
-        assets = parquet.read_row_group(group, columns=columns)["assets"]
+def _hrefs(parquet: CatalogFile) -> Iterator[str]:
+    columns = [f"assets.{asset.name}.href" for asset in parquet.schema.field("assets").type]
+    for group in range(len(parquet.groups)):
+        assets = parquet.read(columns, [group])["assets"]
         for chunk in assets.chunks:
             for at in range(chunk.type.num_fields):
                 yield from (href for href in chunk.field(at).field("href").unique().to_pylist() if href)

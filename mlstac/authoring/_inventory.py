@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._session import COLLECTION
 from mlstac.cards import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE
 from mlstac.collection import Collection
@@ -132,8 +132,8 @@ def _hrefs(source: Path | pa.BufferReader, name: str) -> dict[str, tuple[int | N
     """Size and checksum of each file that the rows of a catalog part name, by its href."""
     found: dict[str, tuple[int | None, str | None]] = {}
     try:
-        with pq.ParquetFile(source) as file:
-            schema = file.schema_arrow
+        with open_catalog(source, name=name) as file:
+            schema = file.schema
             tensors = schema.field("assets").type if "assets" in schema.names else pa.struct([])
             for tensor in (tensors.field(at) for at in range(tensors.num_fields)):
                 has = {field.name for field in tensor.type} if pa.types.is_struct(tensor.type) else set()
@@ -141,8 +141,8 @@ def _hrefs(source: Path | pa.BufferReader, name: str) -> dict[str, tuple[int | N
                 if "href" not in has:
                     continue
                 columns = [f"assets.{tensor.name}.{leaf}" for leaf in leaves]
-                for group in range(file.num_row_groups):
-                    column = file.read_row_group(group, columns=columns)["assets"].combine_chunks()
+                for group in range(len(file.groups)):
+                    column = file.read(columns, [group])["assets"].combine_chunks()
                     rows = pc.struct_field(column, tensor.name)
                     table = pa.table({leaf: pc.struct_field(rows, leaf) for leaf in leaves})
                     for row in table.group_by(leaves).aggregate([]).to_pylist():

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlstac.authoring._adopt import Shard, adopt, inside, shards_of
 from mlstac.authoring._base import find_base
+from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._commit import commit
 from mlstac.authoring._description import Description
 from mlstac.authoring._garbage import SHARD, split_files
@@ -233,9 +233,9 @@ class _Gathered:
             if asset.size is not None and self._target.size(file) != asset.size:
                 continue
             try:
-                with pq.ParquetFile(self._target.path(file)) as parquet:
+                with open_catalog(self._target.path(file)) as parquet:
                     rows = parquet.read()
-            except (OSError, pa.ArrowException):
+            except (OSError, pa.ArrowException, CatalogError):
                 continue
             known |= {inside(split, href, base=file): some for href, some in shards_of(rows)}
         return known

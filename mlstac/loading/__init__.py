@@ -9,7 +9,6 @@ from mlstac.loading._original import OriginalSamples, original_samples
 from mlstac.loading._ranged import RangedFile, column_ranges
 from mlstac.loading._source import find_document
 from mlstac.loading._tdml import export_tdml
-from mlstac.loading._unfolded import read_groups
 
 __all__ = [
     "Dataset",
@@ -25,5 +24,4 @@ __all__ = [
     "open_collection",
     "open_part",
     "original_samples",
-    "read_groups",
 ]

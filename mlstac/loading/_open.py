@@ -11,18 +11,15 @@ import xxhash
 from mlstac.collection import Asset
 from mlstac.errors import CatalogError, ChangedError, CollectionError, MissingFileError
 from mlstac.loading._catalog import Catalog
-from mlstac.loading._column_sizes import check_sizes
 from mlstac.loading._part import Opener, Part
 from mlstac.loading._ranged import OpenFile, RangedFile
 from mlstac.loading._shards import Shards
 from mlstac.loading._source import Place
+from mlstac.sample import MAX_PART_BYTES, check_sizes
 from mlstac.storage import Fetcher, is_remote, join, local_path, read_bytes, redact
 
 WHOLE_BYTES = 4 * 1024 * 1024
 """Remote parts up to this size are read whole, in one request; of larger ones the columns that are needed."""
-
-MAX_PART_BYTES = 2 * 1024**3
-"""Largest catalog part that is read, whatever its collection says; one of 1,000,000 rows with footprints has 61 MB."""
 
 MAX_WHOLE_BYTES = 256 * 1024**2
 """Largest remote part that is read where the collection does not say its size: such a one is read whole."""

@@ -16,7 +16,7 @@ from mlstac.loading._columns import Names, RowError, integers, lists, only_chunk
 from mlstac.loading._layout import TensorLayout
 from mlstac.loading._ranged import OpenFile, column_ranges
 from mlstac.loading._shards import Shards
-from mlstac.loading._unfolded import read_groups
+from mlstac.sample import read_groups
 from mlstac.storage import redact
 
 if TYPE_CHECKING:

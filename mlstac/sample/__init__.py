@@ -70,11 +70,13 @@ from mlstac.sample._time import EPOCH, parse_time, to_microseconds
 if TYPE_CHECKING:
     from mlstac.sample._catalog import catalog_schema, catalog_table
     from mlstac.sample._centre import sample_centre
+    from mlstac.sample._column_sizes import MAX_PART_BYTES, check_sizes
     from mlstac.sample._footprint import check_grid, footprint, footprints
     from mlstac.sample._items import items
     from mlstac.sample._parquet import ROW_GROUP_ROWS, parquet_options
     from mlstac.sample._rows import rows_table
     from mlstac.sample._sphere import bound_geometry, merge_bboxes
+    from mlstac.sample._unfolded import read_groups
 
 __all__ = [
     "EPOCH",
@@ -83,6 +85,7 @@ __all__ = [
     "MAX_EXPANSION",
     "MAX_HEADER_BYTES",
     "MAX_KEYED_TENSORS",
+    "MAX_PART_BYTES",
     "MEDIA_TYPES",
     "RESERVED_PREFIXES",
     "RESERVED_PROPERTIES",
@@ -112,6 +115,7 @@ __all__ = [
     "catalog_schema",
     "catalog_table",
     "check_grid",
+    "check_sizes",
     "checksum",
     "checksum_blocks",
     "checksum_rows",
@@ -142,6 +146,7 @@ __all__ = [
     "parquet_options",
     "parse_compression",
     "parse_time",
+    "read_groups",
     "read_header",
     "read_summary",
     "rows_table",
@@ -158,16 +163,19 @@ __all__ = [
 ]
 
 _LAZY = {
+    "MAX_PART_BYTES": "_column_sizes",
     "ROW_GROUP_ROWS": "_parquet",
     "bound_geometry": "_sphere",
     "catalog_schema": "_catalog",
     "catalog_table": "_catalog",
     "check_grid": "_footprint",
+    "check_sizes": "_column_sizes",
     "footprint": "_footprint",
     "footprints": "_footprint",
     "items": "_items",
     "merge_bboxes": "_sphere",
     "parquet_options": "_parquet",
+    "read_groups": "_unfolded",
     "rows_table": "_rows",
     "sample_centre": "_centre",
 }

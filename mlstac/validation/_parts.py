@@ -12,8 +12,8 @@ import shapely.errors
 
 from mlstac.collection import Asset, Collection
 from mlstac.errors import MlstacError
-from mlstac.loading import RangedFile, column_ranges, open_part, read_groups
-from mlstac.sample import items
+from mlstac.loading import RangedFile, column_ranges, open_part
+from mlstac.sample import items, read_groups
 from mlstac.storage import Fetcher
 from mlstac.validation._addresses import AddressReader, Hrefs, Table, check_order, is_compressed
 from mlstac.validation._columns import null_mask, one_chunk, text_pieces

@@ -132,7 +132,7 @@ def test_a_long_text_that_a_dictionary_gives_to_every_row_fills_no_memory_when_i
 
 
 def test_texts_that_rows_share_are_read_whole_piece_by_piece(tmp_path, monkeypatch):
-    import mlstac.loading._unfolded as unfolded
+    import mlstac.sample._unfolded as unfolded
 
     n = 500
     folder = write_stacked(tmp_path / "set", {"train": {"number": np.arange(n)}}, shard_rows=n)

@@ -4,6 +4,9 @@ import pyarrow.parquet as pq
 
 from mlstac.errors import CatalogError
 
+MAX_PART_BYTES = 2 * 1024**3
+"""Largest catalog part that is read, whatever its collection says; one of 1,000,000 rows with footprints has 61 MB."""
+
 MAX_COLUMN_BYTES = 2 * 1024**3
 """Of a column of one row group, decompressed."""
 
