@@ -30,6 +30,10 @@ from mlstac.sample import GZIP, ZSTD, import_zstandard
 from mlstac.storage import Cache, Fetcher, StorageOptions, is_remote, redact
 
 _OLD_NAMES = ("secret", "snippet")
+_OLD_SWITCHES = {
+    "verbose": "progress is shown on terminals, and there alone",
+    "force": "nothing of a dataset is kept from one load to the next, but what cache_dir= and data_dir= are given for",
+}
 
 
 class Config(NamedTuple):
@@ -56,7 +60,7 @@ class Config(NamedTuple):
 
 def load(
     source: Any = None,
-    split: str | Sequence[str] = "train",
+    split: str | Sequence[str] | None = "train",
     *,
     framework: str = "torch",
     device: Any = "cpu",
@@ -82,7 +86,7 @@ def load(
         dataset of the Hugging Face Hub (``hf://datasets/org/name[@rev]``, ``org/name``, or any URL of its pages); or a
         collection already read.
     split : str or sequence of str
-        ``"train"``, ``"val"``, ``"train+test"``, a list, or ``"all"``.
+        ``"train"``, ``"val"``, ``"train+test"``, a list, or ``"all"``; None is ``"train"``.
     framework : str
         ``"torch"``, ``"numpy"``, ``"tensorflow"``, ``"jax"`` or ``"paddle"``.
     device : optional
@@ -137,7 +141,7 @@ def load(
     place = _find(source, fetcher, revision)
     if place.original is None:
         _check_names(as_dtype, place.collection)
-    names = split_names(split, place.collection)
+    names = split_names("train" if split is None else split, place.collection)
     if not stream and is_remote(place.url):
         folder = _download(place, names, data_dir=data_dir, fetcher=fetcher, allow_hosts=tuple(allow_hosts))
         place, options, cache, source = find_collection(folder, fetcher=fetcher), None, None, folder
@@ -346,6 +350,14 @@ def _with_old_names(source: Any, old_names: dict[str, Any]) -> Any:
             if source is not None:
                 raise InvalidArgumentError(f"{name}= is an old name of source, which is given too; give one of them")
             source = old_names.pop(name)
+    for name, why in _OLD_SWITCHES.items():
+        if name in old_names:
+            old_names.pop(name)
+            warnings.warn(
+                f"{name}= is an argument of the original load, and does nothing: {why}; leave it out",
+                DeprecationWarning,
+                stacklevel=3,
+            )
     if old_names:
         raise TypeError(f"load() got an unexpected keyword argument {next(iter(old_names))!r}")
     if source is None:

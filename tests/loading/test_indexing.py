@@ -110,7 +110,7 @@ def test_an_unknown_split_lists_those_that_there_are(tiny, split):
         mlstac.load(tiny, split)
 
 
-@pytest.mark.parametrize("split", [[], 3, ["train", "train"], None])
+@pytest.mark.parametrize("split", [[], 3, ["train", "train"], False])
 def test_a_split_that_cannot_be_meant_is_refused(tiny, split):
     with pytest.raises(InvalidArgumentError):
         mlstac.load(tiny, split)
@@ -169,6 +169,20 @@ def test_old_names_of_the_source_still_work(tiny):
         mlstac.load(tiny, secret=tiny)
     with pytest.raises(TypeError, match="'nonsense'"):
         mlstac.load(tiny, nonsense=1)
+
+
+@pytest.mark.parametrize("arguments", [{"verbose": False}, {"verbose": True}, {"force": True}])
+def test_switches_of_the_original_load_are_taken_and_do_nothing(tiny, arguments):
+    [name] = arguments
+    with pytest.warns(DeprecationWarning, match=f"{name}= is an argument of the original load") as said:
+        assert len(mlstac.load(secret=tiny, split=None, **arguments)) == 17
+    assert [warning.filename for warning in said] == [__file__]
+    with pytest.warns(DeprecationWarning, match="verbose"), pytest.raises(TypeError, match="'nonsense'"):
+        mlstac.load(tiny, verbose=True, nonsense=1)
+
+
+def test_no_split_is_train(tiny):
+    assert mlstac.load(tiny, None).fingerprint == mlstac.load(tiny).fingerprint
 
 
 def test_a_collection_or_its_json_is_a_source(tiny, arrays):

@@ -4,6 +4,7 @@ The original's extents are corners in whatever CRS, its statistics and sizes are
 to the author's own machine: none of these is carried over.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,6 +32,7 @@ _AXES = {
 _WORDS = {word: axis for axis, words in _AXES.items() for word in words}
 _LABELLED = ("classification", "scene-classification", "semantic-segmentation", "segmentation")
 _PEOPLE = {"authors": "author", "curators": "curator", "curator": "curator", "reviewers": "reviewer"}
+_MICROMETRES = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0}
 _CONTACT = ("name", "organization", "identifier", "position", "emails", "phones", "addresses")
 
 
@@ -233,8 +235,21 @@ def _bands_of(data: Mapping[str, Any], fields: Mapping[str, Any]) -> list[dict[s
                 Tensor(bands=[kept])
             except ValueError:
                 kept.pop(key)
-        found.append(kept)
+        found.append(kept | _wavelengths_of(band))
     return found
+
+
+def _wavelengths_of(band: Mapping[str, Any]) -> dict[str, float]:
+    """Middle and width of a band in micrometres; the original's ``unit`` is theirs, and not that of the values."""
+    factor = _MICROMETRES.get(str(band.get("unit", "")).strip().lower())
+    if factor is None:
+        return {}
+    given = {key: band.get(key) for key in ("center_wavelength", "full_width_half_max")}
+    return {
+        key: round(value * factor, 9)
+        for key, value in given.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    }
 
 
 def _classes_of(data: Mapping[str, Any]) -> dict[int, str] | None:

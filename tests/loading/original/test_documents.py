@@ -52,6 +52,31 @@ def test_what_the_newest_says_is_kept(tmp_path):
     assert not any("/home/me" in link.href for link in collection.links)
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"unit": "nm", "center_wavelength": 443.5, "full_width_half_max": 17.0}, (0.4435, 0.017)),
+        ({"unit": "um", "center_wavelength": 0.4435, "full_width_half_max": 0.017}, (0.4435, 0.017)),
+        ({"unit": " µm", "center_wavelength": 11, "full_width_half_max": None}, (11.0, None)),
+        ({"unit": "nm", "center_wavelength": -1, "full_width_half_max": True}, (None, None)),
+        ({"unit": "nm", "center_wavelength": "443", "full_width_half_max": 0}, (None, None)),
+        ({"unit": "DN", "center_wavelength": 443.5}, (None, None)),
+        ({"center_wavelength": 443.5}, (None, None)),
+        ({"unit": ["nm"], "center_wavelength": 443.5}, (None, None)),
+    ],
+)
+def test_wavelengths_are_kept_in_micrometres_where_their_unit_is_said(tmp_path, said, kept):
+    folder = write_dataset(tmp_path / "data")
+    document = json.loads((folder / "main.json").read_text())
+    bare = {key: value for key, value in BANDS[0].items() if key != "unit"}
+    document["ml:spectral"]["bands"] = [{**bare, **said}, *BANDS[1:]]
+    (folder / "main.json").write_text(json.dumps(document))
+    band = mlstac.open(folder).tensors["input"].bands[0]
+    assert (band.name, band.common_name) == ("B02", "blue")
+    assert (band.center_wavelength, band.full_width_half_max) == kept
+    assert band.unit is None  # that of the values, which nobody said
+
+
 def test_the_model_of_today_takes_it(tmp_path):
     """The collection is one of version 1.0: it survives a round trip, and pystac reads it."""
     import pystac
