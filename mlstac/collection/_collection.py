@@ -18,6 +18,7 @@ from mlstac.collection._document import (
     fields_of_document,
     locate_in_document,
     merge_links,
+    own_extensions,
     structural_links,
     used_extensions,
 )
@@ -177,6 +178,12 @@ class Collection(Model):
     @classmethod
     def _known_tasks(cls, tasks: list[str]) -> list[str]:
         return list(dict.fromkeys(check_task(task) for task in tasks))
+
+    @field_validator("stac_extensions")
+    @classmethod
+    def _check_extensions(cls, value: list[str]) -> list[str]:
+        own: list[str] = own_extensions(value)
+        return own
 
     @field_validator("tensors")
     @classmethod

@@ -125,9 +125,18 @@ def used_extensions(document: Mapping[str, Any], own: Sequence[str]) -> list[str
 
 
 def own_extensions(uris: Any) -> Any:
-    """Give the extensions of a document that do not follow from its fields."""
-    known = [*_EXTENSIONS.values(), SCHEMA_URI]  # a list: what is no text may not be hashable
-    return [uri for uri in uris if uri not in known] if isinstance(uris, list) else uris
+    """Give the extensions of a document that do not follow from its fields, each once."""
+    if not isinstance(uris, list):
+        return uris
+    left_out = {*_EXTENSIONS.values(), SCHEMA_URI}
+    own = []
+    for uri in uris:
+        if isinstance(uri, str):  # what is no text is refused where types are looked at
+            if uri in left_out:
+                continue
+            left_out.add(uri)
+        own.append(uri)
+    return own
 
 
 def _extension_name(uri: str) -> str:

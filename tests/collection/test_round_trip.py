@@ -4,7 +4,7 @@ import copy
 import json
 import pickle
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlstac.collection import Catalog, Collection, Tensor
@@ -89,6 +89,24 @@ def test_extensions_of_the_authors_own_survive_and_ours_are_those_in_use():
     assert uris[-2:] == [own, older]
     assert sum("/eo/" in uri for uri in uris) == 1
     assert Collection.from_dict(collection.to_dict()) == collection
+
+
+URIS = st.one_of(st.sampled_from(flood().to_dict()["stac_extensions"]), st.sampled_from("01"), st.text(max_size=9))
+
+
+@given(st.lists(URIS, max_size=5), st.booleans())
+@example(["0", "0"], False)
+def test_extensions_are_declared_once_and_survive(uris, full):
+    collection = (
+        flood(stac_extensions=uris) if full else Collection(id="bare", description="Bare.", stac_extensions=uris)
+    )
+    document = collection.to_dict()
+    declared = document["stac_extensions"]
+    assert len(declared) == len(set(declared))  # as STAC's schema wants
+    assert {uri for uri in uris if not uri.startswith("https:")} <= set(declared)
+    again = Collection.from_dict(document)
+    assert again == collection
+    assert again.to_dict() == document
 
 
 def test_a_bare_collection_declares_no_extension():
