@@ -38,7 +38,11 @@ TINY_BYTES = 4096
 LOOKAHEAD_BYTES = 64 * 1024 * 1024
 """Bytes asked for ahead of their use: what a fast link carries during a few round trips."""
 
-FIRST_LOOKAHEAD_BYTES = 16 * 1024 * 1024
+LOOKAHEAD_CHUNKS = 4
+"""Chunks asked for ahead if they are large: those under way share the link and end about together, and with few of
+them it would lie idle until others are asked for."""
+
+FIRST_LOOKAHEAD_BYTES = 32 * 1024 * 1024
 """The same after the first batch, for which nothing else is asked for; it grows with every chunk that has come."""
 
 
@@ -205,7 +209,6 @@ class Waiting:
 def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[list[Any], None, None]:
     """Make the batches of an epoch, some at a time, reading ahead as far as bytes in flight allow."""
     waiting = waiting or Waiting()
-    most = min(recipe.max_in_flight_bytes, LOOKAHEAD_BYTES) if recipe.feed.remote else 0
     limit = min(recipe.max_in_flight_bytes, CHUNK_BYTES)
     window = 0
     plan: Plan | None = None
@@ -219,7 +222,8 @@ def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[li
                 begun.append(Chunk(recipe, plan, first, sizes))
                 first += sum(sizes)
                 flying += begun[-1].nbytes
-                while begun and flying >= window:
+                most = _lookahead(recipe, begun[-1].nbytes)
+                while begun and flying >= min(window, most):
                     flying -= begun[0].nbytes
                     yield _finish(recipe, begun.popleft(), waiting)
                     window = min(most, max(GROWTH * window, FIRST_LOOKAHEAD_BYTES))
@@ -230,6 +234,14 @@ def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[li
             chunk.cancel()
         if plan is not None:  # none of its chunks may have begun
             plan.cancel()
+
+
+def _lookahead(recipe: Recipe, chunk_bytes: int) -> int:
+    """Bytes under way below which another chunk of about that size is begun."""
+    if not recipe.feed.remote:
+        return 0
+    wished = max(LOOKAHEAD_BYTES, LOOKAHEAD_CHUNKS * chunk_bytes)
+    return max(0, min(wished, recipe.max_in_flight_bytes - chunk_bytes))
 
 
 def _begin(feed: Feed, slots: list[Slots], samples: Integers) -> Pending:

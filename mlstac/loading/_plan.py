@@ -19,6 +19,14 @@ GAP_SHARE = 0.02
 SMALL_BYTES = 16 * 1024
 """Ranges below this are small."""
 
+LONG_BYTES = 1024 * 1024
+"""Reads from here on are long."""
+
+SEVERAL = 4
+"""Long reads that are cut if there are so many."""
+
+_GOLDEN = (5**0.5 - 1) / 2  # multiples of it, less their whole part, are spread evenly however many there are
+
 READ_BYTES = 16 * 1024 * 1024
 """Most bytes of a merged read; a single range may be longer."""
 
@@ -95,3 +103,40 @@ def plan_reads(
         reads.append(MergedRead(file, begin, end, current))
     reads.sort(key=lambda read: min(read.members))
     return ReadPlan(reads, copies)
+
+
+def stagger(reads: list[MergedRead], starts: Integers, stops: Integers) -> list[MergedRead]:
+    """Cut each of several long reads in two, at another share of its length.
+
+    Reads of one length that begin together share the link and end together, and it lies idle until the next are asked
+    for, a round trip every time.
+
+    Parameters
+    ----------
+    reads : list of MergedRead
+    starts, stops : numpy.ndarray, shape (range,), int64
+        As `plan_reads` had them.
+
+    Returns
+    -------
+    list of MergedRead
+        In the same order, with every range in one of them.
+    """
+    if sum(_is_long(read) for read in reads) < SEVERAL:
+        return reads
+    made: list[MergedRead] = []
+    cuts = 0
+    for read in reads:
+        if not _is_long(read):
+            made.append(read)
+            continue
+        cuts += 1
+        at = 1 + int(cuts * _GOLDEN % 1 * (len(read.members) - 1))
+        before, after = read.members[:at], read.members[at:]
+        made.append(MergedRead(read.file, read.start, int(stops[before[-1]]), before))
+        made.append(MergedRead(read.file, int(starts[after[0]]), read.stop, after))
+    return made
+
+
+def _is_long(read: MergedRead) -> bool:
+    return read.stop - read.start >= LONG_BYTES and len(read.members) > 1

@@ -13,7 +13,7 @@ from mlstac.loading._addresses import MISSING
 from mlstac.loading._blocks import Blocks
 from mlstac.loading._copying import gather
 from mlstac.loading._frames import Frame, Unpacking, unpack_all
-from mlstac.loading._plan import GAP_BYTES, plan_reads
+from mlstac.loading._plan import GAP_BYTES, plan_reads, stagger
 from mlstac.loading._shards import Shards
 from mlstac.loading._slots import Slots
 from mlstac.loading._view import Pieces, TensorView, merge_pieces
@@ -66,7 +66,7 @@ class Requests:
         if plan.copies:
             self.after.insert(0, lambda: self._copy(plan.copies))
         reads = []
-        for read in plan.reads:
+        for read in stagger(plan.reads, columns[:, 1], columns[:, 2]):
             shard = shards[read.file]
             into = [(self.ranges[member].start - read.start, self.ranges[member].into) for member in read.members]
             reads.append(Read(shard.url, read.start, read.stop, into, shard.size, shard.mark))

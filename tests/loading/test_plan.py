@@ -1,10 +1,11 @@
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlstac.loading._plan import GAP_BYTES, READ_BYTES, plan_reads
+from mlstac.loading._plan import GAP_BYTES, READ_BYTES, plan_reads, stagger
 
 RANGES = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 400_000), st.integers(0, 90_000)).map(
@@ -98,3 +99,28 @@ def test_a_thousand_scattered_labels_of_one_shard_are_one_read():
 
 def test_files_are_never_merged():
     assert len(plan([(0, 0, 10), (1, 10, 20)]).reads) == 2
+
+
+def test_long_reads_of_one_length_are_cut_into_many_lengths():
+    # sixteen blocks of twenty samples, far from each other: as a block shuffle reads them
+    starts = (np.arange(320) // 20 * 50_000_000 + np.arange(320) % 20 * 100_000).astype(np.int64)
+    stops = starts + 100_000
+    reads = stagger(plan_reads(np.zeros(320, np.int64), starts, stops).reads, starts, stops)
+    lengths = [read.stop - read.start for read in reads]
+    assert len(reads) == 32
+    assert sum(lengths) == 320 * 100_000
+    assert max(Counter(lengths).values()) <= 4
+    few = plan_reads(np.zeros(60, np.int64), starts[:60], stops[:60]).reads
+    assert stagger(few, starts, stops) == few
+
+
+@given(RANGES.map(lambda ranges: [(file, start * 100, stop * 100) for file, start, stop in ranges]))
+def test_cutting_long_reads_loses_no_range(ranges):
+    columns = np.array(ranges, np.int64).reshape(-1, 3)
+    before = plan(ranges).reads
+    after = stagger(before, columns[:, 1], columns[:, 2])
+    assert [member for read in after for member in read.members] == [m for read in before for m in read.members]
+    for read in after:
+        assert all(read.file == ranges[m][0] for m in read.members)
+        assert read.start == min(ranges[m][1] for m in read.members)
+        assert read.stop == max(ranges[m][2] for m in read.members)
