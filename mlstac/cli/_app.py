@@ -63,10 +63,17 @@ def info(source: Source, *, option: Options = None, as_json: AsJson = False) -> 
 
 @app.command(rich_help_panel="Host")
 def serve(
-    path: Annotated[Path, typer.Argument(exists=True, resolve_path=True, help="A dataset, or a folder of datasets.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", exists=True, resolve_path=True, help="A dataset, or a folder of datasets."),
+    ],
     *,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen at; 0 takes a free one.")
+    ] = 8000,
     as_json: AsJson = False,
 ) -> None:
     """Serve a folder over HTTP with byte ranges."""
@@ -82,9 +89,9 @@ def preview(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.png", help="Picture to write.")] = Path(
         "preview.png"
     ),
-    split: Annotated[str, typer.Option(help="Split whose samples are drawn.")] = "train",
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Split whose samples are drawn.")] = "train",
     samples: Annotated[
-        int, typer.Option("--samples", "-n", min=1, max=64, help="How many, evenly over the split.")
+        int, typer.Option("--samples", "-n", metavar="N", min=1, max=64, help="How many, evenly over the split.")
     ] = 8,
     option: Options = None,
     as_json: AsJson = False,
@@ -103,7 +110,7 @@ def export_items(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE.ndjson|FOLDER", help="Where Items go; without it lines to stdout."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split, several joined by +, or all.")] = "all",
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Split, several joined by +, or all.")] = "all",
     bbox: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Samples that meet a box, in degrees.")] = None,
     datetime: Annotated[str | None, typer.Option(metavar="FROM/TO", help="Samples of a time: 2020-06/..")] = None,
     where: Annotated[str | None, typer.Option(metavar="CQL2", help="Samples by a condition: cloud_cover < 10.")] = None,
@@ -132,7 +139,7 @@ def validate(
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="Host that the dataset may name; may be repeated.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub.")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of the Hub.")] = None,
     option: Options = None,
 ) -> None:
     """Say what is wrong with a dataset; exit 1 if anything is."""
@@ -186,11 +193,13 @@ def gc(
 def list_items(
     source: Annotated[str, typer.Argument(metavar="URL", help="A STAC API, a static catalog, or a file of Items.")],
     *,
-    collection: Annotated[list[str] | None, typer.Option(help="Id of a collection; may be given again.")] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Id of a collection; may be given again.")
+    ] = None,
     bbox: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Items that meet a box, in degrees.")] = None,
     datetime: Annotated[str | None, typer.Option(metavar="FROM/TO", help="Items of a time: 2020-06/..")] = None,
     where: Annotated[str | None, typer.Option(metavar="CQL2", help="A condition, for an API that takes one.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=0, help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="At most so many.")] = None,
 ) -> None:
     """List STAC Items to make samples of."""
     from mlstac.cli._export_items import list_lines, read_bbox
@@ -202,7 +211,9 @@ def list_items(
 @app.command(rich_help_panel="Host")
 def publish(
     source: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset on this machine.")],
-    url: Annotated[str, typer.Argument(help="s3://bucket/folder, gs://…, az://…, or hf://datasets/org/name.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="s3://bucket/folder, gs://…, az://…, or hf://datasets/org/name.")
+    ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Upload nothing; say what would go where.")] = False,
     overwrite: Annotated[
@@ -211,8 +222,8 @@ def publish(
     private: Annotated[
         bool | None, typer.Option("--private/--public", help="Of a repository of the Hub that is made.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch of the Hub; main by default.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Name for the commit on the Hub.")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch of the Hub; main by default.")] = None,
+    tag: Annotated[str | None, typer.Option(metavar="NAME", help="Name for the commit on the Hub.")] = None,
     option: Options = None,
     as_json: AsJson = False,
 ) -> None:
@@ -237,22 +248,37 @@ def convert(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A folder, a file, a pattern, or a URL of a main.json.")
     ],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of the new dataset.")],
+    path: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the new dataset.")],
     *,
     kind: Annotated[
         str | None,
-        typer.Option(help="original, classes, pairs, images, webdataset, mds or huggingface; told by what is there."),
+        typer.Option(
+            metavar="KIND",
+            help="original, classes, pairs, images, webdataset, mds or huggingface; told by what is there.",
+        ),
     ] = None,
-    id: Annotated[str | None, typer.Option("--id", help="Id of the dataset; by default the folder's name.")] = None,
-    title: Annotated[str | None, typer.Option(help="Title of the dataset.")] = None,
-    license: Annotated[str | None, typer.Option("--license", help="SPDX identifier, such as CC-BY-4.0.")] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Id of the dataset; by default the folder's name.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Title of the dataset.")] = None,
+    license: Annotated[
+        str | None, typer.Option("--license", metavar="SPDX", help="SPDX identifier, such as CC-BY-4.0.")
+    ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="Bands of the image: a sensor such as sentinel-2-l1c, or names with commas.")
+        str | None,
+        typer.Option(
+            metavar="BANDS", help="Bands of the image: a sensor such as sentinel-2-l1c, or names with commas."
+        ),
     ] = None,
-    classes: Annotated[str | None, typer.Option(help="Classes of the label from 0, with commas.")] = None,
-    compression: Annotated[str | None, typer.Option(help="zstd packs samples.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Classes of the label from 0, with commas.")
+    ] = None,
+    compression: Annotated[
+        str | None, typer.Option(metavar="zstd", help="Pack samples: zstd, or zstd:9 for level 9.")
+    ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", help="Host that a main.json may lead to; may come again.")
+        list[str] | None,
+        typer.Option("--allow-host", metavar="HOST", help="Host that a main.json may lead to; may come again."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that is there.")] = False,
     as_json: AsJson = False,
@@ -282,9 +308,9 @@ def download(
     path: Annotated[str, typer.Argument(metavar="FOLDER", help="Where it goes; made if it is not there.")],
     *,
     split: Annotated[
-        list[str] | None, typer.Option(help="A split; may be given several times. All by default.")
+        list[str] | None, typer.Option(metavar="SPLIT", help="A split; may be given several times. All by default.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub.")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of the Hub.")] = None,
     option: Options = None,
     as_json: AsJson = False,
 ) -> None:
@@ -298,7 +324,9 @@ def download(
 def stats(
     source: Source,
     *,
-    split: Annotated[str, typer.Option(help="Whose; samples of another split than train are read for it.")] = "train",
+    split: Annotated[
+        str, typer.Option(metavar="SPLIT", help="Whose; samples of another split than train are read for it.")
+    ] = "train",
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Take them from the samples, not from the collection.")
     ] = False,
@@ -380,3 +408,17 @@ def version(*, as_json: AsJson = False) -> None:
     from mlstac.cli._version import show_version
 
     show_version(as_json=as_json)
+
+
+_ORDER = (
+    *("info", "stats", "preview", "validate"),
+    *("convert", "append", "card", "rebuild", "gc"),
+    *("serve", "publish", "download"),
+    *("list-items", "export-items", "export-tdml"),
+    *("demo", "version"),
+)
+"""Commands as help lists them: those first that come first."""
+
+app.registered_commands.sort(
+    key=lambda command: _ORDER.index(command.name or getattr(command.callback, "__name__", ""))
+)

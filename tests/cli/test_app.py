@@ -111,3 +111,13 @@ def test_commands_that_read_a_dataset_take_options_of_its_store(run, flood, faul
     done = run(name, server.url, *more, "-O", "headers.Authorization=Bearer key")
     assert done.returncode == 0, done.stderr
     assert "Bearer" not in done.stdout + done.stderr
+
+
+def test_help_lists_the_commands_as_they_are_come_upon(run):
+    from mlstac.cli._app import app
+
+    said = run("--help").stdout
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    places = [said.index(f" {name} ") for name in names]
+    assert places == sorted(places)
+    assert names[:4] == ["info", "stats", "preview", "validate"]
