@@ -102,6 +102,10 @@ def check_pad(pad: Pad | None, tensors: Mapping[str, Tensor]) -> Pad | None:
     InvalidArgumentError
         If a filling is no number, or the tensor holds encoded bytes.
     """
+    if pad is not None and not isinstance(pad, Mapping):
+        raise InvalidArgumentError(
+            f"pad={pad!r} says of no tensor what fills it; give pad={{{next(iter(tensors))!r}: 0}}"
+        )
     for name, value in (pad or {}).items():
         if name not in tensors:
             raise NotFoundError(f"pad= names tensor {name!r}; the dataset has {', '.join(tensors)}")

@@ -169,6 +169,7 @@ def test_the_state_of_another_selection_or_split_is_refused(ds, tiny):
         {"batch_size": 2, "weights": [1] * 17, "balance": "id"},
         {"batch_size": 2, "transform": 3},
         {"batch_size": 2, "pad": {"input": "much"}},
+        {"batch_size": 2, "pad": 0},
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused_before_anything_is_read(ds, arguments):
