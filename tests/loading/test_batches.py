@@ -126,8 +126,8 @@ def test_a_finished_epoch_resumes_with_nothing_left_and_the_next_begins_anew(ds)
         ({"fingerprint": "0" * 16}, "another dataset"),
         ({"order": "shuffled"}, "in order 'shuffled'"),
         ({"version": 2}, "version 2"),
-        ({"consumed": -1}, "no number of samples"),
-        ({"consumed": "7"}, "no number of samples"),
+        ({"consumed": -1}, "consumed of the state is -1, not a whole number from 0 on"),
+        ({"consumed": "7"}, "consumed of the state is '7', not a whole number"),
     ],
 )
 def test_a_state_that_is_of_something_else_is_refused(ds, change, said):
@@ -142,7 +142,7 @@ def test_the_state_of_another_selection_or_split_is_refused(ds, tiny):
         with pytest.raises(StateError, match="another dataset"):
             other.batches(4).load_state_dict(state)
     ds.select(["target"]).batches(4).load_state_dict(state)  # the samples are the same ones
-    with pytest.raises(StateError, match="lacks consumed, epoch"):
+    with pytest.raises(StateError, match="lacks version, fingerprint, order, seed, epoch, consumed"):
         ds.batches(4).load_state_dict({})
 
 
