@@ -306,6 +306,8 @@ def _name(error: BaseException, source: str) -> MlstacError | None:
         return UnavailableError(f"{source} cannot be listed: {words}")
     if isinstance(error, FileNotFoundError):
         return MissingFileError(f"nothing is at {error.filename or source}; give a URL or a path of STAC JSON")
+    if isinstance(error, IsADirectoryError):
+        return MissingFileError(f"{source} is a folder; give the catalog.json, collection.json or Items in it")
     if isinstance(error, OSError):
         return UnavailableError(f"{source} cannot be reached: {words}")
     wrong = (json.JSONDecodeError, UnicodeDecodeError, pystac.STACError, pystac.STACTypeError, KeyError)

@@ -240,12 +240,12 @@ def _hint(path: Path) -> str:
         if len(seen) >= 1000:
             break
     suffixes = {entry.suffix.lower() for entry in seen}
-    rasters = sorted(suffixes & set(_RASTERS))
-    if rasters:
-        return f": it is a folder of {', '.join(rasters)} files; make a dataset of them: mlstac convert {path} OUT"
     below = sorted(entry.name for entry in seen if entry.is_dir() and (entry / NAME).exists())
     if below:
         return f"; there are datasets in it: {', '.join(below[:5])}"
+    rasters = sorted(suffixes & set(_RASTERS))
+    if rasters:
+        return f": it is a folder of {', '.join(rasters)} files; make a dataset of them: mlstac convert {path} OUT"
     if (path.parent / NAME).exists():
         return f"; the folder above it has one: give {path.parent}"
     return f"; a dataset is a folder with a {NAME}, which is written last: was its writing interrupted?"

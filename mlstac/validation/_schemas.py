@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mlstac.collection import SCHEMA_URI, schema
 from mlstac.errors import InvalidArgumentError, MissingPackageError, MlstacError
-from mlstac.storage import Fetcher, Retry, read_bytes
+from mlstac.storage import Fetcher, Retry, read_bytes, redact
 from mlstac.validation._report import Findings, join_path, shorten
 
 HOSTS = frozenset(
@@ -194,7 +194,8 @@ class Schemas:
             with Fetcher(retry=Retry(tries=2, total_s=20), timeout_s=10) as fetcher:
                 return _parse(read_bytes(uri, fetcher=fetcher, limit_bytes=MAX_SCHEMA_BYTES))
         except (MlstacError, OSError) as error:
-            self._down[parts.netloc] = f"it cannot be fetched ({shorten(str(error))})"
+            reason = str(error).removeprefix(f"{redact(uri)}: ").partition("; ")[0]
+            self._down[parts.netloc] = f"it cannot be fetched: {shorten(reason)}"
             raise _UnavailableError(self._down[parts.netloc]) from None
 
     def _copy(self, host: str, path: str) -> Path | None:

@@ -118,6 +118,6 @@ def test_help_lists_the_commands_as_they_are_come_upon(run):
 
     said = run("--help").stdout
     names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    places = [said.index(f" {name} ") for name in names]
+    places = [said.index(f"│ {name} ") for name in names]
     assert places == sorted(places)
     assert names[:4] == ["info", "stats", "preview", "validate"]

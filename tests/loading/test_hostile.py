@@ -233,6 +233,9 @@ def test_folders_that_are_no_datasets_say_what_they_are(tmp_path, tiny):
     (tmp_path / "a.TIF").write_bytes(b"II*\0")
     with pytest.raises(MissingFileError, match=r"folder of \.tif files; make a dataset of them: mlstac convert"):
         mlstac.load(tmp_path)
+    shutil.copytree(tiny, tmp_path / "below")
+    with pytest.raises(MissingFileError, match="there are datasets in it: below"):  # whatever pictures lie beside them
+        mlstac.load(tmp_path)
     with pytest.raises(CollectionError, match="is an image"):
         mlstac.load(tmp_path / "a.TIF")
     with pytest.raises(MissingFileError, match="the folder above it has one"):

@@ -62,6 +62,11 @@ def test_every_page_of_an_api_is_listed(serve, method):
     assert items[3].get_self_href() == "https://host/items/scene-3.json"
 
 
+def test_a_folder_is_told_from_what_is_in_it(tmp_path):
+    with pytest.raises(MissingFileError, match=r"is a folder; give the catalog\.json"):
+        list(mlstac.list_items(tmp_path))
+
+
 def test_pages_are_asked_for_as_items_are(serve):
     api = serve(7, page=2)
     items = mlstac.list_items(api.url)
