@@ -10,7 +10,8 @@ class Pace:
     """The number of requests that may be under way at once.
 
     Requests are counted in rounds of `limit` each. *Searching*: after a round in which there was always more to ask
-    for, the limit doubles, as long as throughput rises by a tenth; a round that falls short gets one more chance.
+    for, the limit doubles, as long as throughput rises by a tenth; a round that falls short gets one more chance, and a
+    doubling that brought less is taken back.
     *Settled*: every so often one doubling more is tried, and taken back if it gains nothing. *Recovering*: a refusal
     (429, 503) halves the limit, at most once a round; each round without one then gives an eighth back, up to where it
     was.
@@ -26,7 +27,7 @@ class Pace:
     """
 
     RISE = 1.10
-    """A doubling that raises throughput by less than this ends the search."""
+    """A doubling that raises throughput by less than this is taken back, and ends the search."""
 
     CLEAR_RISE = 1.5
     """The same for the first round after a doubling, which has the change in it."""
@@ -109,13 +110,15 @@ class Pace:
             self._rest = self.FIRST_REST
             if self.limit == self.cap:
                 self._settle(rate)
+            self._before = self.limit
             self.limit = min(self.cap, 2 * self.limit)
         elif self._short_rounds == 0:
             # the round right after a doubling begins with an empty link: wait for the next, unless its gain is clear
             self._short_rounds = 1
         else:
-            if self._mode == "trying" and rose < self.KEEP:
+            if rose < (self.KEEP if self._mode == "trying" else self.RISE):
                 self.limit = self._before
+            if self._mode == "trying" and rose < self.KEEP:
                 self._rest = min(self.LONGEST_REST, 2 * self._rest)
             self._settle(max(rate, self._best))
 

@@ -78,7 +78,7 @@ class Retry:
     """Attempts in a row without progress before giving up."""
 
     total_s: float = 120.0
-    """Seconds from the first failure of a read after which it is given up."""
+    """Seconds from a read's first failure, or the last that brought some of it, after which it is given up."""
 
     first_s: float = 0.25
     """The first wait, in seconds."""
@@ -147,8 +147,9 @@ async def persist(
     """
     failures = tries = 0
     spared = False
-    before = 0
+    most = 0
     first_failure: float | None = None
+    patient_since = 0.0
     while True:
         try:
             return await attempt()
@@ -160,21 +161,23 @@ async def persist(
                 # pickled with their errors (tblib, in Dask's workers) ours could not be either
                 error.__context__ = None
             raise
-        reached = position()
-        progressed = reached - before >= min(_PROGRESS_BYTES, max(1, length // 16))
-        before = reached
+        # beyond what came before, for a server without ranges begins again each time: so progress has an end
+        progressed = position() - most >= min(_PROGRESS_BYTES, max(1, length // 16))
+        most = max(most, position())
         if fault.free and not spared:
             spared = True
             continue
         spared = False
         tries += 1
         now = clock.now()
+        if first_failure is None or progressed:
+            patient_since = now
         first_failure = now if first_failure is None else first_failure
         failures = 1 if progressed else failures + 1
         wait_s = 0.0 if progressed and not fault.throttled else retry.wait_s(failures, random=random)
         wait_s = max(wait_s, fault.retry_after_s or 0.0)
         tries_allowed = min(retry.tries, retry.stranger_tries) if fault.stranger else retry.tries
-        if failures >= tries_allowed or now - first_failure + wait_s > retry.total_s:
+        if failures >= tries_allowed or now - patient_since + wait_s > retry.total_s:
             raise UnavailableError(_farewell(what(), fault, tries, now - first_failure, retry)) from None
         await pause(fault, wait_s)
 

@@ -123,6 +123,24 @@ def test_progress_renews_patience():
     assert pauses == [0] * 20
 
 
+def test_progress_renews_the_time_too():
+    fault = TransientError("down")
+    retry = Retry(first_s=10, longest_s=10, total_s=25)
+    work, pauses = make_persist([fault, fault, 500, fault, fault, None], retry, length=1_000)
+    asyncio.run(work)
+    assert pauses == [10, 10, 0, 10, 10]
+    work, pauses = make_persist([500, *[fault] * 3], retry, length=1_000)
+    with pytest.raises(UnavailableError, match="4 tries in 20 s"):
+        asyncio.run(work)
+
+
+def test_what_came_before_and_comes_again_is_no_progress():
+    # a server without ranges begins again each time
+    work, _ = make_persist([500, *[-400, 400] * 10], Retry(tries=4), length=1_000)
+    with pytest.raises(UnavailableError, match="4 tries"):
+        asyncio.run(work)
+
+
 def test_a_drop_at_a_time_is_no_progress():
     work, _ = make_persist([1] * 10, Retry(tries=4), length=1_000_000)
     with pytest.raises(UnavailableError, match="4 tries"):
