@@ -1,6 +1,6 @@
 """Filled buffers as a batch: one tensor where samples share a shape, a list or a padded tensor where not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -70,26 +70,30 @@ def assemble_all(
     if len(sizes) == 1:
         return [assemble(slots, output, pad=pad)]
     edges = [0, *accumulate(sizes)]
-    cut: dict[str, Any] = {}
+    cut: dict[str, Sequence[Any]] = {}
     if output.adapter.NAME in _CUT_FREELY:
         cut = {
-            entry.view.name: output.stacked(entry)
+            entry.view.name: _cut(output.stacked(entry), sizes, edges)
             for entry in slots
             if entry.view.shape is not None and entry.complete and entry.view.layout.required
             and entry.view.layout.media_type is None
         }  # fmt: skip
+    names = [entry.view.name for entry in slots]
+    if slots and len(cut) == len(slots):  # thousands of small batches a second: nothing is done for each but this
+        return [dict(zip(names, parts, strict=True)) for parts in zip(*cut.values(), strict=True)]
     batches = []
-    for first, last in pairwise(edges):
-        rest = [entry.part(first, last) for entry in slots if entry.view.name not in cut]
-        made = assemble(rest, output, pad=pad) if rest else {}
-        batches.append(
-            {
-                name: cut[name][first:last] if name in cut else made[name]
-                for name in [entry.view.name for entry in slots if entry.view.name in cut or entry.view.name in made]
-            }
-            | made
-        )
+    for number, (first, last) in enumerate(pairwise(edges)):
+        made = assemble([entry.part(first, last) for entry in slots if entry.view.name not in cut], output, pad=pad)
+        found = made | {name: parts[number] for name, parts in cut.items()}
+        batches.append({name: found[name] for name in names if name in found} | made)
     return batches
+
+
+def _cut(tensor: Any, sizes: list[int], edges: list[int]) -> Sequence[Any]:
+    if hasattr(tensor, "split"):  # torch's, which makes all views in one call
+        parts: Sequence[Any] = tensor.split(sizes)
+        return parts
+    return [tensor[first:last] for first, last in pairwise(edges)]
 
 
 def check_pad(pad: Pad | None, tensors: Mapping[str, Tensor]) -> Pad | None:

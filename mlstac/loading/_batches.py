@@ -7,6 +7,7 @@ from typing import Any
 
 from mlstac.errors import InvalidArgumentError
 from mlstac.loading._assemble import Pad
+from mlstac.loading._crew import Crew, wants_crew
 from mlstac.loading._feed import Feed
 from mlstac.loading._iteration import Direct, Iteration, Progress
 from mlstac.loading._order import Order
@@ -18,7 +19,7 @@ from mlstac.storage import parse_size
 
 
 class Batches:
-    """Batches of one epoch for one rank, made ahead in a thread, in an order that is a function.
+    """Batches of one epoch for one rank, made ahead in threads, in an order that is a function.
 
     Made by `Dataset.batches` and `mlstac.mix`. ``for batch in batches`` gives the epoch; iterating again gives it
     again, and ends an iteration that is under way: batches have one position. `state_dict` may be taken at any time,
@@ -64,7 +65,7 @@ class Batches:
         self._start = 0  # where the next iteration begins
         self._progress = Progress(self._make_stripes())  # of the newest iteration
         # weak, for an iterator that is dropped takes its run with it
-        self._run: weakref.ref[Pipeline | Direct] | None = None
+        self._run: weakref.ref[Pipeline | Crew | Direct] | None = None
         self._stall_s = 0.0
 
     def __len__(self) -> int:
@@ -92,7 +93,13 @@ class Batches:
         self._move(self._skipped, "another was begun over the same batches")
         recipe = self._recipe()
         self._start = self._skipped = 0
-        run = Pipeline(recipe, prefetch=self._prefetch) if self._prefetch else Direct(recipe)
+        run: Pipeline | Crew | Direct
+        if not self._prefetch:
+            run = Direct(recipe)
+        elif wants_crew(recipe, self._prefetch):
+            run = Crew(recipe, prefetch=self._prefetch)
+        else:
+            run = Pipeline(recipe, prefetch=self._prefetch)
         self._run = weakref.ref(run)
         return Iteration(run, self._progress)
 

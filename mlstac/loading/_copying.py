@@ -62,8 +62,9 @@ def _copy_rows(slots: Slots, shard: Callable[[int], Bytes], size: int) -> None:
             out[mine] = rows
     else:
         maps = {file: shard(file) for file in set(files.tolist())}
-        for target, file, offset in zip(out, files.tolist(), offsets.tolist(), strict=True):
-            target[:] = maps[file][offset : offset + size]
+        addresses = zip(files.tolist(), offsets.tolist(), strict=True)
+        # one call: between two, a thread would wait for Python's lock, which others want as well
+        np.concatenate([maps[file][offset : offset + size] for file, offset in addresses], out=out.reshape(-1))
 
 
 def _copy_from(data: Bytes, offsets: NDArray[np.int64], size: int, out: Bytes) -> None:
@@ -89,8 +90,8 @@ def gather(data: Bytes, starts: NDArray[np.int64], size: int, out: Bytes) -> Non
     if not size or not starts.size:
         return
     if size > _SMALL_BYTES:
-        for target, start in zip(out[: starts.size * size].reshape(-1, size), starts.tolist(), strict=True):
-            target[:] = data[start : start + size]
+        rows = [data[start : start + size] for start in starts.tolist()]
+        np.concatenate(rows, out=out[: starts.size * size])
         return
     windows = np.lib.stride_tricks.as_strided(data, (data.size - size + 1, size), (1, 1), writeable=False)
     out[: starts.size * size].reshape(-1, size)[...] = windows[starts]

@@ -225,10 +225,10 @@ def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[li
                 most = _lookahead(recipe, begun[-1].nbytes)
                 while begun and flying >= min(window, most):
                     flying -= begun[0].nbytes
-                    yield _finish(recipe, begun.popleft(), waiting)
+                    yield finish(recipe, begun.popleft(), waiting)
                     window = min(most, max(GROWTH * window, FIRST_LOOKAHEAD_BYTES))
         while begun:
-            yield _finish(recipe, begun.popleft(), waiting)
+            yield finish(recipe, begun.popleft(), waiting)
     finally:
         for chunk in begun:
             chunk.cancel()
@@ -251,7 +251,7 @@ def _begin(feed: Feed, slots: list[Slots], samples: Integers) -> Pending:
         raise feed.placed(error, samples) from error
 
 
-def _finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
+def finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
     """Batches of a chunk whose bytes are asked for, once they are there."""
     output = recipe.feed.output
     try:
@@ -271,7 +271,7 @@ def _finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
     return [output.begin_transfer(batch) for batch in batches]
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
     """The last thing that a pipeline hands over: nothing more, or the error that ended it."""
 
     error: BaseException | None
@@ -299,10 +299,8 @@ class Pipeline:
         self._thread = threading.Thread(
             target=_run, args=(recipe, self._ready, self._permits, self._waiting), name="mlstac-batches", daemon=True
         )
-        for thread in list(_RUNNING):
-            if not thread.is_alive():
-                _RUNNING.pop(thread, None)
-        _RUNNING[self._thread] = partial(_stop, self._waiting, self._permits)
+        forget_ended()
+        RUNNING[self._thread] = partial(_stop, self._waiting, self._permits)
         self._thread.start()
 
     def advance(self) -> bool:
@@ -314,7 +312,7 @@ class Pipeline:
         began = time.perf_counter()
         items = self._ready.get()
         self.stall_s += time.perf_counter() - began
-        if isinstance(items, _End):
+        if isinstance(items, End):
             self._ended = True
             if items.error is not None:
                 raise items.error
@@ -354,7 +352,7 @@ def _run(recipe: Recipe, ready: "SimpleQueue[Any]", permits: "SimpleQueue[None]"
         error = None if waiting.stopped else raised
     finally:
         batches.close()
-        ready.put(_End(error))
+        ready.put(End(error))
 
 
 def _stop(waiting: Waiting, permits: "SimpleQueue[None]") -> None:
@@ -365,14 +363,21 @@ def _stop(waiting: Waiting, permits: "SimpleQueue[None]") -> None:
 EXIT_S = 5.0
 """Longest wait at exit, for all threads together."""
 
-_RUNNING: dict[threading.Thread, Callable[[], None]] = {}
+RUNNING: dict[threading.Thread, Callable[[], None]] = {}
 """Threads that may still run, and how to stop each. Their pipelines may be gone: a thread outlives its own a little."""
+
+
+def forget_ended() -> None:
+    """Keep no thread that has come to its end."""
+    for thread in list(RUNNING):
+        if not thread.is_alive():
+            RUNNING.pop(thread, None)
 
 
 @atexit.register
 def _stop_all() -> None:
     """Let no thread be in the middle of a framework's code when the interpreter goes: that aborts the process."""
-    running = list(_RUNNING.items())
+    running = list(RUNNING.items())
     for _, stop in running:
         stop()
     deadline = time.monotonic() + EXIT_S
