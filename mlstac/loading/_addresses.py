@@ -80,6 +80,23 @@ class Addresses:
         shapes = None if self.shapes is None else self.shapes[run]
         return Located(self.files[run], offsets, self.lengths[run], shapes, frames)
 
+    def locate_one(self, row: int) -> tuple[int, int, int]:
+        """File, offset and place in the frame of one row: what `locate` says of it, at a tenth of the time."""
+        if self.starts is None:
+            run, step = row, 0
+        else:
+            run = int(self.starts.searchsorted(row, side="right")) - 1 if len(self.starts) > 1 else 0
+            step = row - int(self.starts[run])
+        offset = int(self.offsets[run]) + int(self.strides[run]) * step
+        if self.frames is None:
+            return int(self.files[run]), offset, PLAIN
+        strides = self.frame_strides
+        return (
+            int(self.files[run]),
+            offset,
+            int(self.frames[run]) + (0 if strides is None else int(strides[run]) * step),
+        )
+
     def spans(self) -> dict[int, tuple[int, int, int, int]]:
         """Per file: first byte, end, number of rows, and their bytes together."""
         counts = self.counts()
@@ -137,13 +154,14 @@ def find_runs(rows: Rows) -> Integers:
         return np.flatnonzero(change)
     change[0] = True
     for column in (rows.files, rows.lengths, rows.sizes):
-        change[1:] |= column[1:] != column[:-1]
+        if column[0] != column[-1] or (column != column[0]).any():
+            change[1:] |= column[1:] != column[:-1]
     if rows.shapes is not None:
         change[1:] |= (rows.shapes[1:] != rows.shapes[:-1]).any(axis=1)
-    step = np.diff(rows.offsets)
+    step = rows.offsets[1:] - rows.offsets[:-1]
     broken = step[1:] != step[:-1]
     if rows.frames is not None:
-        step = np.diff(rows.frames)
+        step = rows.frames[1:] - rows.frames[:-1]
         broken |= step[1:] != step[:-1]
     # The second row of a run sets its step, so the row after a first row cannot break it
     change[2:] |= broken & ~change[1:-1]

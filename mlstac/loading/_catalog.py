@@ -72,14 +72,14 @@ class Catalog:
         """Addresses of one tensor for rows of the catalog, in their order."""
         edges = self.edges()
         if len(self.parts) == 1:
-            return self.parts[0].addresses(layout).locate(rows)
+            return self._locate_in(0, layout, rows)
         files, offsets, lengths = (np.empty(len(rows), np.int64) for _ in range(3))
         shapes = None if layout.fixed is not None else np.empty((len(rows), len(layout.shape)), np.int64)
         frames: NDArray[np.int64] | None = None
         owner = np.searchsorted(edges, rows, side="right") - 1
         for number in np.unique(owner).tolist():
             mine = np.flatnonzero(owner == number)
-            found = self.parts[number].addresses(layout).locate(rows[mine] - edges[number])
+            found = self._locate_in(number, layout, rows[mine] - edges[number])
             files[mine], offsets[mine], lengths[mine] = found.files, found.offsets, found.lengths
             if shapes is not None:
                 shapes[mine] = found.shapes
@@ -87,6 +87,22 @@ class Catalog:
                 frames = np.full(len(rows), PLAIN, np.int64) if frames is None else frames
                 frames[mine] = found.frames
         return Located(files, offsets, lengths, shapes, frames)
+
+    def locate_one(self, layout: TensorLayout, row: int) -> tuple[int, int, int]:
+        """File, offset and place in the frame of one row of the catalog."""
+        edges = self.edges()
+        number = int(edges.searchsorted(row, side="right")) - 1 if len(self.parts) > 1 else 0
+        row -= int(edges[number])
+        addresses, first = self.parts[number].addresses_of(layout, row, row)
+        return addresses.locate_one(row - first)
+
+    def _locate_in(self, number: int, layout: TensorLayout, rows: NDArray[np.int64]) -> Located:
+        """Addresses for rows of one part, by their number in it."""
+        part = self.parts[number]
+        if not len(rows):
+            return part.addresses(layout).locate(rows)
+        addresses, first = part.addresses_of(layout, int(rows.min()), int(rows.max()))
+        return addresses.locate(rows - first if first else rows)
 
     def checksums(self, tensor: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """``ml:checksum`` of one tensor for rows; -1 where the catalog gives none."""

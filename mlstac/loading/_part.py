@@ -65,7 +65,10 @@ class Part:
         self._join = join
         self._shards = shards
         self._file: OpenFile | None = None
+        self._schema: pa.Schema | None = None
+        self._edges: NDArray[np.int64] | None = None
         self._addresses: dict[str, Addresses] = {}
+        self._begun: dict[str, tuple[int, Addresses]] = {}  # a row group, where no more was asked for yet
         self._checksums: dict[str, NDArray[np.uint32]] = {}
 
     def file(self) -> pq.ParquetFile:
@@ -122,7 +125,33 @@ class Part:
         """
         if layout.name not in self._addresses:
             self._addresses[layout.name] = self._read_addresses(layout)
+            self._begun.pop(layout.name, None)
         return self._addresses[layout.name]
+
+    def addresses_of(self, layout: TensorLayout, first: int, last: int) -> tuple[Addresses, int]:
+        """Where the bytes of one tensor are for rows from ``first`` to ``last``, and which row is the first of these.
+
+        Of a local part with many rows the first row group that is asked for is read alone: a sample, or the first
+        batches of an epoch in order, need not wait for a million rows. Whoever asks for another has all read.
+
+        Raises
+        ------
+        CatalogError
+            As `addresses` does, of what is read.
+        """
+        known = self._addresses.get(layout.name)
+        if known is None and self._rows != 0:
+            edges = self.group_edges()
+            if len(edges) > 2 and self._file is not None and self._file.ranged is None:
+                group = int(edges.searchsorted(first, side="right")) - 1
+                if last < edges[group + 1]:
+                    number, found = self._begun.get(layout.name, (group, None))
+                    if found is None:
+                        found = self._read_addresses(layout, [group])
+                        self._begun[layout.name] = (group, found)
+                    if number == group:
+                        return found, int(edges[group])
+        return self.addresses(layout) if known is None else known, 0
 
     def files(self, tensors: Sequence[str]) -> dict[str, tuple[int, str | None]]:
         """Size and checksum of every shard that rows name, by URL."""
@@ -178,9 +207,11 @@ class Part:
 
     def group_edges(self) -> NDArray[np.int64]:
         """First row of every row group, and the end of the last."""
-        metadata = self.file().metadata
-        counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+        if self._edges is None:
+            metadata = self.file().metadata
+            counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+            self._edges = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+        return self._edges
 
     def group(self, group: int) -> pa.Table:
         """One row group, whole."""
@@ -214,7 +245,9 @@ class Part:
 
     def schema(self) -> pa.Schema:
         """Arrow schema of the file."""
-        return self.file().schema_arrow
+        if self._schema is None:  # pyarrow makes another whenever it is asked, which takes longer than a row group
+            self._schema = self.file().schema_arrow
+        return self._schema
 
     def _has(self, tensor: str, leaf: str) -> bool:
         schema = self.schema()
@@ -224,12 +257,19 @@ class Part:
         asset = assets.field(tensor).type
         return bool(pa.types.is_struct(asset) and asset.get_field_index(leaf) >= 0)
 
-    def _each_group(self, tensor: str, leaves: Sequence[str], parse: Callable[[Any, Mask], Parsed]) -> list[Parsed]:
-        """Hand the tensor's structs, and which rows have it, to ``parse``, one row group after another."""
+    def _each_group(
+        self,
+        tensor: str,
+        leaves: Sequence[str],
+        parse: Callable[[Any, Mask], Parsed],
+        groups: Sequence[int] | None = None,
+    ) -> list[Parsed]:
+        """Hand the tensor's structs, and which rows have it, to ``parse``, one row group (of all) after another."""
         columns = [f"assets.{tensor}.{leaf}" for leaf in leaves]
-        results, first = [], 0
-        with self._reading(columns) as file:
-            for group in range(file.metadata.num_row_groups):
+        results = []
+        with self._reading(columns, groups) as file:
+            first = int(self.group_edges()[groups[0]]) if groups else 0
+            for group in range(file.metadata.num_row_groups) if groups is None else groups:
                 if "file:checksum" in leaves:
                     table = read_groups(file, columns, [group], name=redact(self.url))
                 else:  # hrefs come as dictionaries, and numbers take what they take
@@ -248,7 +288,7 @@ class Part:
                 first += table.num_rows
         return results
 
-    def _read_addresses(self, layout: TensorLayout) -> Addresses:
+    def _read_addresses(self, layout: TensorLayout, groups: Sequence[int] | None = None) -> Addresses:
         tensor = layout.name
         leaves = ["href", "file:size", "ml:offset", "ml:length"]
         absent = [leaf for leaf in leaves if not self._has(tensor, leaf)]
@@ -267,8 +307,7 @@ class Part:
             return take_runs(rows, runs)
 
         leaves += (["ml:shape"] if shaped else []) + (["ml:frame_offset"] if shared else [])
-        groups = self._each_group(tensor, leaves, parse)
-        return make_addresses(groups)
+        return make_addresses(self._each_group(tensor, leaves, parse, groups))
 
     def _parse_rows(
         self,
@@ -312,7 +351,7 @@ class Part:
         numbers = np.full(len(hrefs.names) + 1, MISSING, np.int64)  # the last one is what index -1 means
         # no shard changes once a part names it, so the part's state tells that of its shards
         mark = self._file.mark if self._file is not None else ""
-        edges = np.flatnonzero(np.diff(indices, prepend=-1))
+        edges = _changes(indices)
         for row, index in zip(edges.tolist(), indices[edges].tolist(), strict=True):
             if index >= 0 and numbers[index] == MISSING:
                 if not hrefs.names[index]:
@@ -322,7 +361,7 @@ class Part:
                 except MlstacError as error:
                     raise RowError(row, f"href {hrefs.names[index]!r}: {error}") from error
                 numbers[index] = self._shards.number(url, int(sizes[row]), mark)
-        return numbers[indices]
+        return np.repeat(numbers[indices[edges]], np.diff(edges, append=len(indices)))
 
 
 def _check_ids(schema: pa.Schema, name: str) -> None:
@@ -352,9 +391,14 @@ def _frame_offsets(asset: pa.StructArray, where: Mask, what: str) -> NDArray[np.
     return inside
 
 
+def _changes(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where values begin to be another than before; the first of all does."""
+    return np.concatenate([np.zeros(min(1, len(values)), np.int64), np.flatnonzero(values[1:] != values[:-1]) + 1])
+
+
 def _first_rows(hrefs: Names) -> list[tuple[int, str]]:
     """A row for each distinct href."""
-    edges = np.flatnonzero(np.diff(hrefs.indices, prepend=-2))
+    edges = _changes(hrefs.indices)
     seen = {
         index: row for row, index in reversed(list(zip(edges.tolist(), hrefs.indices[edges].tolist(), strict=True)))
     }

@@ -146,7 +146,7 @@ def describe(arrays, **more):
     return result
 
 
-def write_stacked(folder, splits, *, shard_rows=5, part_shards=None, name="tiny", **more):
+def write_stacked(folder, splits, *, shard_rows=5, part_shards=None, name="tiny", row_group_size=131_072, **more):
     """A dataset of stacked arrays: splits is {split: {tensor: array}}."""
     listed = {}
     first = next(iter(splits.values()))
@@ -175,7 +175,7 @@ def write_stacked(folder, splits, *, shard_rows=5, part_shards=None, name="tiny"
         parts = []
         for number, part in enumerate(rows_of_parts):
             path = folder / split / f"catalog-{number:05d}.parquet"
-            write_catalog(path, part, tensors=list(first))
+            write_catalog(path, part, tensors=list(first), row_group_size=row_group_size)
             parts.append(path)
         listed[split] = (count, parts)
     return write_collection(folder, listed, describe(first, **more), name=name)
