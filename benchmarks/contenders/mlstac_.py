@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet  # noqa: F401  # the clock starts after imports, for everybody
 import torch  # noqa: F401
 
+import mlstac.frameworks.torch  # noqa: F401
 from benchmarks.contenders import Batch, Case
 from benchmarks.samples import make_samples
 from mlstac import load

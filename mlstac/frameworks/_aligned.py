@@ -30,7 +30,7 @@ def allocate(nbytes: int, device: object = None) -> NDArray[np.uint8]:
     if nbytes >= LARGE:
         return _POOL.lend(nbytes)
     whole = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -whole.ctypes.data % ALIGNMENT
+    start = -whole.__array_interface__["data"][0] % ALIGNMENT  # ``.ctypes.data`` takes as long as a small read
     return whole[start : start + nbytes]
 
 

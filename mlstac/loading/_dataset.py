@@ -64,7 +64,7 @@ class Dataset(Chosen):
         weights: Sequence[float] | NDArray[Any] | None = None,
         balance: str | None = None,
     ) -> Batches:
-        """Batches of one epoch, read and assembled ahead in one thread.
+        """Batches of one epoch, read and assembled ahead in a thread; large local ones in two.
 
         The order is a function of (seed, epoch, number of samples) alone. Step k covers positions k·B·W … (k+1)·B·W
         of it, for B = ``batch_size`` and W = ``world_size``: the same B·W gives the same global batches on any number
@@ -94,7 +94,7 @@ class Dataset(Chosen):
             Bound on bytes asked for and not yet in a batch.
         transform : callable, optional
             ``transform(batch)``, or ``transform(batch, generators)`` with one random generator a sample, that of
-            (seed, epoch, sample). Runs in the thread.
+            (seed, epoch, sample). Runs in the thread, of which there is then one.
         weights : sequence of float, optional
             One a sample: the epoch has as many draws as the dataset samples, with replacement, in proportion.
         balance : str, optional
@@ -251,17 +251,7 @@ class Dataset(Chosen):
         return np.arange(len(self)) if self._rows is None else self._rows
 
     def _sample(self, row: int) -> dict[str, Any]:
-        feed = self.feed()
-        rows = np.array([row], np.int64)
-        read = feed.read(rows)
-        try:
-            return {
-                slots.view.name: feed.output.single(slots, device=feed.output.device)
-                for slots in read
-                if slots.complete
-            }
-        except MlstacError as error:
-            raise feed.placed(error, rows) from error
+        return self.feed().read_one(row)
 
     def _batch(self, rows: Rows) -> dict[str, Any]:
         feed = self.feed()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from mlstac.loading._blocks import has_blocks
 from mlstac.loading._fields import Field
 from mlstac.loading._reader import Reader
 from mlstac.loading._remote import Pending, scratch_of
+from mlstac.loading._single import Single
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
 
@@ -71,6 +72,10 @@ class DatasetFeed:
         self.views = [field.view for field in fields.values()]
         self._rows = rows
 
+    @cached_property
+    def _single(self) -> Single:
+        return Single(self._reader, self.views, self.output)
+
     @property
     def remote(self) -> bool:
         """Whether reading waits for a network."""
@@ -121,6 +126,25 @@ class DatasetFeed:
         except MlstacError as error:
             raise self.placed(error, samples) from error
         return batch
+
+    def read_one(self, sample: int) -> dict[str, Any]:
+        """Read one sample, as tensors on their device; without those that it lacks."""
+        rows = np.array([sample], np.int64)
+        try:
+            found = self._single.read(sample if self._rows is None else int(self._rows[sample]))
+        except MlstacError as error:
+            raise self.placed(error, rows) from error
+        if found is not None:
+            return found
+        read = self.read(rows)
+        try:
+            return {
+                slots.view.name: self.output.single(slots, device=self.output.device)
+                for slots in read
+                if slots.complete
+            }
+        except MlstacError as error:
+            raise self.placed(error, rows) from error
 
     def stats(self) -> dict[str, float]:
         """Bytes, requests and retries so far."""

@@ -61,6 +61,11 @@ class Reader:
         self._maps: dict[int, MappedFile] = {}
         self._spans: dict[str, Spans] = {}
 
+    @property
+    def as_they_lie(self) -> bool:
+        """Whether a sample is had by copying the bytes at its address, if its shard is not compressed."""
+        return not self.remote and not self.verify
+
     def locate(self, view: TensorView, rows: Integers) -> Slots:
         """Lay out the buffer of one tensor for rows of the catalog."""
         return make_slots(view, self.catalog.locate(view.layout, rows))

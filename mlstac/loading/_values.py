@@ -14,6 +14,7 @@ from mlstac.frameworks import Transfer, check_conversion, check_dtypes, convert,
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._media import decode_media, encoded_kind
 from mlstac.loading._slots import Slots
+from mlstac.loading._view import TensorView
 
 Bytes = NDArray[np.uint8]
 
@@ -109,10 +110,13 @@ class Output:
         """Send a batch on its way to the device; ``wait`` of what comes back hands it over."""
         return Transfer(batch) if self.on_host else self.adapter.begin_transfer(batch, self.device)
 
+    def changes(self, view: TensorView) -> bool:
+        """Whether values are made of the stored bytes: converted, scaled or decoded."""
+        return view.name in self.dtypes or view.name in self.affines or view.layout.media_type is not None
+
     def prepare(self, slots: Slots) -> None:
-        """Give slots their memory: where values will be converted, plain memory does."""
-        name = slots.view.name
-        passing = name in self.dtypes or name in self.affines or slots.view.layout.media_type is not None
+        """Give slots their memory: where values will be made of it, plain memory does."""
+        passing = self.changes(slots.view)
         slots.buffer = np.empty(slots.nbytes, np.uint8) if passing else self.allocate(slots.nbytes)
 
     def single(self, slots: Slots, *, device: Any = None) -> Any:
@@ -123,13 +127,17 @@ class Output:
         DeviceError
             If the device is several, over which batches are laid out; a sample has no axis for that.
         """
-        spread = getattr(self.adapter, "lays_out_batches", None)
-        if spread is not None and device is not None and spread(device):
+        if self.spreads(device):
             raise DeviceError(
                 f"{device} lays out batches over several devices, and one sample is no batch: ask for ds[3:4] or "
                 "ds.batches(...), or for samples with_framework('jax', device='cpu')"
             )
         return self._tensor(slots, slots.place(0), self._shape(slots, 0), device)
+
+    def spreads(self, device: Any) -> bool:
+        """Whether a device is several, over which batches are laid out."""
+        spread = getattr(self.adapter, "lays_out_batches", None)
+        return spread is not None and device is not None and bool(spread(device))
 
     def stacked(self, slots: Slots) -> Any:
         """One tensor of shape (batch, *shape), on the host."""

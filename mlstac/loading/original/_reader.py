@@ -64,6 +64,11 @@ class FileReader(Reader):
         self._files = files
         self._texts = dict(texts)
 
+    @property
+    def as_they_lie(self) -> bool:
+        """Never: what a sample has is told by its own file."""
+        return False
+
     def locate(self, view: TensorView, rows: Integers) -> Slots:
         """Lay out the buffer of one tensor, as far as that is known before its samples are read."""
         count, rank = len(rows), len(view.layout.shape)
