@@ -99,7 +99,7 @@ class Output:
     @cached_property
     def on_host(self) -> bool:
         """Whether tensors stay where they are made."""
-        return str(self.device).lower() in ("cpu", "cpu:0", "place(cpu)")
+        return str(self.device).lower() in ("cpu", "cpu:0", "place(cpu)", "/device:cpu:0")
 
     def allocate(self, nbytes: int) -> Bytes:
         """Memory that a tensor may live on."""

@@ -115,6 +115,27 @@ def test_small_batches_have_one_thread(folder):
     assert names() == {"mlstac-batches"}
 
 
+@pytest.mark.parametrize("options", [{}, {"verify": True}, {"as_dtype": {"image": "float32"}}])
+def test_a_batch_that_is_waited_for_is_read_in_halves(folder, arrays, options, monkeypatch):
+    begun = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (begun.append(self.name), start(self))[1])
+    ds = mlstac.load(folder, framework="numpy", **options)
+    rows = np.random.default_rng(3).permutation(COUNT)[:33]
+    batch = ds[rows]
+    assert begun == ["mlstac-read"]
+    assert np.array_equal(batch["image"], arrays["image"][rows])
+    assert batch["number"].tolist() == rows.tolist()
+    assert not any(thread.name == "mlstac-read" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("rows", [[*range(60, 66), *range(20)], [*range(20), *range(60, 66)]])
+def test_a_shard_that_is_missing_in_either_half_is_named(folder, rows):
+    (folder / "train" / "00006.safetensors").unlink()
+    with pytest.raises(StorageError, match=r"00006\.safetensors.*while reading sample 60 "):
+        mlstac.load(folder, framework="numpy")[rows]
+
+
 DROP = """
 import sys, os, mlstac
 os.cpu_count = lambda: 2
