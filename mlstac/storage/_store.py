@@ -4,13 +4,10 @@ A store is whatever fsspec has a filesystem for. Its objects appear whole or not
 (``collection.json``) enough to show or hide all the others.
 """
 
-import base64
 import hashlib
-import inspect
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from mlstac.errors import (
@@ -18,26 +15,21 @@ from mlstac.errors import (
     ChangedError,
     InvalidArgumentError,
     MissingFileError,
-    MissingPackageError,
     MlstacError,
     StorageError,
     UnavailableError,
 )
-from mlstac.storage._objects import PACKAGES, named_error, own_closing
+from mlstac.storage._clients import LOGINS, close_client, open_filesystem
+from mlstac.storage._conditions import AZURE, CONDITIONAL, GOOGLE, S3, is_taken, is_unknown, put_if, state_of
+from mlstac.storage._digests import PART_BYTES, digest_of_parts, md5_of, tag_of
+from mlstac.storage._objects import named_error
 from mlstac.storage._retry import Retry, TransientError
 from mlstac.storage._urls import redact, scheme_of
-
-PART_BYTES = 64 * 1024 * 1024
-"""Of a file that is sent in parts. S3's ETag of such a file is a digest of its parts' digests."""
 
 WAIT: Callable[[float], object] = time.sleep
 """Waits a number of seconds before the next try."""
 
 _RETRY = Retry(tries=5, first_s=0.5)
-_S3 = ("s3", "s3a")
-_GOOGLE = ("gs", "gcs")
-_AZURE = ("az", "abfs", "abfss")
-_EXCLUSIVE = (*_S3, *_GOOGLE, *_AZURE)
 _UPLOADING = "uploading"
 _Result = TypeVar("_Result")
 _Sent = Callable[[int], object]
@@ -87,7 +79,7 @@ class Store:
         self.url = url.rstrip("/")
         self._scheme = scheme_of(url)
         self._wait = WAIT if wait is None else wait
-        self._fs = _open_filesystem(self.url, self._scheme, dict(storage_options or {}))
+        self._fs = open_filesystem(self.url, self._scheme, dict(storage_options or {}))
         self._root = self._fs._strip_protocol(self.url).rstrip("/")
 
     def __str__(self) -> str:
@@ -115,7 +107,7 @@ class Store:
             name = key.removeprefix(self._root).lstrip("/")
             # a folder may be an object of no bytes whose name is the folder's
             if info.get("type") == "file" and name and not name.endswith("/"):
-                result[name] = Stored(int(info["size"]), _tag_of(info))
+                result[name] = Stored(int(info["size"]), tag_of(info))
         return result
 
     def size(self, name: str) -> int | None:
@@ -132,6 +124,81 @@ class Store:
         """Write a small file, in the place of what has its name."""
         self._do("writing", name, lambda: self._fs.pipe_file(self._path(name), data))
         self._check(name, len(data))
+
+    def replace(self, name: str, data: bytes, *, expected: str | None) -> None:
+        """Write a small file in the place of the one that the caller saw, and of no other.
+
+        S3, Google and Azure compare as they write, so that of two who replace one state at once one is refused. For
+        what else there is the file is read just before, which leaves a moment in which both may pass.
+
+        Parameters
+        ----------
+        expected : str or None
+            Sha256 in hexadecimal digits of the file that is to be replaced; None where there was none.
+
+        Raises
+        ------
+        ChangedError
+            If another file, or none, is there.
+        """
+        path = self._path(name)
+        self._fs.invalidate_cache()
+        # The state first: if the file changes after that, the state is an old one, and the store refuses.
+        info = self._do("looking for", name, lambda: self._fs.info(path), missing=lambda: None)
+        self.check_same(name, expected=expected)
+        state = None if info is None or expected is None else state_of(self._scheme, info)
+        conditional = self._scheme in CONDITIONAL and (state is None) == (expected is None)
+
+        def attempt() -> bool:
+            nonlocal conditional
+            if conditional:
+                try:
+                    put_if(self._fs, self._scheme, path, data, state=state)
+                    return True
+                except Exception as error:
+                    if is_taken(error):
+                        return False
+                    if not is_unknown(error):
+                        raise
+                    conditional = False  # one of those that speak S3's language, and not all of it
+            self._fs.pipe_file(path, data)
+            return True
+
+        # "Missing" is the answer to a condition on a file that is gone. What is there may be ours: an attempt that went
+        # well, unheard.
+        if not self._do("replacing", name, attempt, missing=lambda: False) and self.read(name) != data:
+            raise self._changed(name)
+        self._check(name, len(data))
+
+    def check_same(self, name: str, *, expected: str | None) -> None:
+        """Raise `ChangedError` if a small file is not the one of that sha256, or is there where None is expected."""
+        found = self.read(name)
+        if (None if found is None else hashlib.sha256(found).hexdigest()) != expected:
+            raise self._changed(name)
+
+    def _changed(self, name: str) -> ChangedError:
+        return ChangedError(
+            f"{self.at(name)} was changed by somebody else meanwhile, and is left as it is; make the same call again"
+        )
+
+    def fetch(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Bring a whole file to a path on this machine.
+
+        Raises
+        ------
+        MissingFileError
+            If there is none.
+        """
+        size = self.size(name)
+        if size is None:
+            raise MissingFileError(f"{self.at(name)} is not there; fetch or write it again")
+        self._do("fetching", name, lambda: self._fs.get_file(self._path(name), os.fspath(path)))
+        if os.path.getsize(path) != size:
+            raise StorageError(f"fetching {self.at(name)}: {os.path.getsize(path)} of {size} bytes came; try again")
+
+    def open(self, name: str) -> Any:
+        """A file to read from here and there: what is asked for is fetched, and little beside."""
+        return self._do("opening", name, lambda: self._fs.open(self._path(name), "rb", block_size=256 * 1024))
 
     def send(
         self,
@@ -162,7 +229,7 @@ class Store:
         path = os.fspath(source)
         size = os.path.getsize(path)
         told = 0
-        exclusive = {"mode": "create"} if new and self._scheme in _EXCLUSIVE else {}
+        exclusive = {"mode": "create"} if new and self._scheme in CONDITIONAL else {}
 
         def attempt() -> bool:
             nonlocal told, exclusive
@@ -171,9 +238,9 @@ class Store:
             try:
                 self._fs.put_file(path, self._path(name), **self._upload_options(path), **exclusive)
             except Exception as error:
-                if exclusive and _is_taken(error):
+                if exclusive and is_taken(error):
                     return False
-                if not exclusive or not _is_unknown(error):
+                if not exclusive or not is_unknown(error):
                     raise
                 exclusive = {}  # one of those that speak S3's language, and not all of it
                 self._fs.put_file(path, self._path(name), **self._upload_options(path))
@@ -216,7 +283,7 @@ class Store:
         if stored.tag is None or stored.size != os.path.getsize(source):
             return False
         digest, dash, _ = stored.tag.partition("-")
-        return digest == (_digest_of_parts(source) if dash else _md5(source).hexdigest())
+        return digest == (digest_of_parts(source) if dash else md5_of(source).hexdigest())
 
     def __enter__(self) -> "Store":
         return self
@@ -231,20 +298,20 @@ class Store:
         for name in ("_s3", "_session", "service_client"):  # of s3fs, gcsfs and adlfs
             client = getattr(self._fs, name, None)
             if client is not None and hasattr(client, "close") and getattr(self._fs, "loop", None) is not None:
-                sync(self._fs.loop, _close, client)
+                sync(self._fs.loop, close_client, client)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
     def _upload_options(self, path: str) -> dict[str, Any]:
-        if self._scheme in _S3:
+        if self._scheme in S3:
             # parts of one file that are in memory at once: several files go at a time
             return {"chunksize": PART_BYTES, "max_concurrency": 2}
-        if self._scheme in _AZURE:
+        if self._scheme in AZURE:
             # Azure itself reckons no digest of a blob that is sent in blocks
             from azure.storage.blob import ContentSettings
 
-            return {"content_settings": ContentSettings(content_md5=bytearray(_md5(path).digest())), "retry_total": 0}
+            return {"content_settings": ContentSettings(content_md5=bytearray(md5_of(path).digest())), "retry_total": 0}
         return {}
 
     def _check(self, name: str, size: int) -> None:
@@ -261,7 +328,7 @@ class Store:
         """Call the filesystem, again after growing waits where that may help."""
         url = self.at(name)
         # Google's and Azure's clients try again themselves, and only Azure's uploads can be told not to
-        patient = self._scheme in _GOOGLE or (self._scheme in _AZURE and doing != _UPLOADING)
+        patient = self._scheme in GOOGLE or (self._scheme in AZURE and doing != _UPLOADING)
         tries = 1 if patient else _RETRY.tries
         for failures in range(1, tries + 1):
             try:
@@ -281,7 +348,7 @@ class Store:
                 if isinstance(fault, AccessError):
                     raise AccessError(
                         f"{doing} {url}: access refused; give credentials that may write there in storage_options, or "
-                        f"as {_LOGINS.get(self._scheme, 'the environment has them')}"
+                        f"as {LOGINS.get(self._scheme, 'the environment has them')}"
                     ) from None
                 if not isinstance(fault, TransientError):
                     raise StorageError(f"{doing} {url}: {_reason(error)}") from None
@@ -294,99 +361,12 @@ class Store:
         raise AssertionError("unreachable")
 
 
-_LOGINS = {
-    "s3": "`aws configure` saves them",
-    "s3a": "`aws configure` saves them",
-    "gs": "`gcloud auth application-default login` saves them",
-    "gcs": "`gcloud auth application-default login` saves them",
-    "az": "AZURE_STORAGE_CONNECTION_STRING has them",
-    "abfs": "AZURE_STORAGE_CONNECTION_STRING has them",
-    "abfss": "AZURE_STORAGE_CONNECTION_STRING has them",
-}
-
-
-def _open_filesystem(url: str, scheme: str, options: dict[str, Any]) -> Any:
-    import fsspec
-
-    if scheme in ("http", "https", "file", "local", "hf"):
-        raise InvalidArgumentError(f"{redact(url)} is no folder of an object store; give s3://, gs:// or az://")
-    try:
-        kind = fsspec.get_filesystem_class(scheme)
-    except (ImportError, ValueError) as error:
-        package = PACKAGES.get(scheme)
-        if package is None:
-            raise InvalidArgumentError(
-                f"{redact(url)}: the scheme {scheme!r} is not known; use s3://, gs://, az:// or hf://"
-            ) from error
-        raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
-    if scheme in _S3:
-        # retries are made and bounded in one place, above
-        options["config_kwargs"] = {"retries": {"total_max_attempts": 1}} | dict(options.get("config_kwargs") or {})
-    try:
-        filesystem = kind(skip_instance_cache=True, **options)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, TypeError):
-            raise InvalidArgumentError(f"storage_options are not those of {scheme}://: {error}") from error
-        raise AccessError(
-            f"{redact(url)}: the client could not be made; give its account and credentials in storage_options, or as "
-            f"{_LOGINS.get(scheme, 'the environment has them')}"
-        ) from None
-    if scheme in _S3:
-        filesystem.retries = 1
-    if scheme in _AZURE:
-        own_closing(filesystem)
-    return filesystem
-
-
-async def _close(client: Any) -> None:
-    result = client.close()
-    if inspect.isawaitable(result):
-        await result
-
-
 def _reason(error: Exception) -> str:
     """Say what a client said: its class, and words that hold no URL, for a URL may be signed."""
     words = [word for word in str(error).split() if "://" not in word]
     return f"{type(error).__name__}: {' '.join(words)[:200]}"
 
 
-def _is_taken(error: BaseException) -> bool:
-    """Whether a store says that a name that was to be free is not."""
-    text = f"{error} {error.__cause__}".lower().replace(" ", "")
-    said = ("preconditionfailed", "pre-conditions", "conditionalrequestconflict")
-    return isinstance(error, FileExistsError) or any(word in text for word in said)
-
-
-def _is_unknown(error: BaseException) -> bool:
-    """Whether a store says that it does not know a condition that a request has."""
-    text = f"{error} {error.__cause__}".lower().replace(" ", "")
-    return any(word in text for word in ("notimplemented", "(501)", "invalidargument", "unsupported"))
-
-
 def _is_bucket(error: Exception) -> bool:
     text = f"{error} {error.__cause__}".lower().replace(" ", "")
     return any(word in text for word in ("nosuchbucket", "containernotfound", "nosuchcontainer", "bucketdoesnotexist"))
-
-
-def _tag_of(info: Mapping[str, Any]) -> str | None:
-    """Return the digest that a store tells of a file: S3's ETag, or an MD5."""
-    if isinstance(etag := info.get("ETag"), str):
-        return etag.strip('"').lower()
-    if isinstance(md5 := info.get("md5Hash"), str):
-        return base64.b64decode(md5).hex()
-    settings: Any = info.get("content_settings")  # no Mapping, though it looks like one
-    md5 = settings.get("content_md5") if hasattr(settings, "get") else None
-    return bytes(md5).hex() if md5 else None
-
-
-def _md5(path: str | os.PathLike[str]) -> Any:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-
-
-def _digest_of_parts(path: str | os.PathLike[str]) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with Path(path).open("rb") as file:
-        while part := file.read(PART_BYTES):
-            digest.update(hashlib.md5(part, usedforsecurity=False).digest())
-    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""Filesystems of fsspec for uploads: made with settings of ours, and closed."""
+
+import inspect
+from typing import Any
+
+from mlstac.errors import AccessError, InvalidArgumentError, MissingPackageError
+from mlstac.storage._conditions import AZURE, S3
+from mlstac.storage._objects import PACKAGES, own_closing
+from mlstac.storage._urls import redact
+
+LOGINS = {
+    "s3": "`aws configure` saves them",
+    "s3a": "`aws configure` saves them",
+    "gs": "`gcloud auth application-default login` saves them",
+    "gcs": "`gcloud auth application-default login` saves them",
+    "az": "AZURE_STORAGE_CONNECTION_STRING has them",
+    "abfs": "AZURE_STORAGE_CONNECTION_STRING has them",
+    "abfss": "AZURE_STORAGE_CONNECTION_STRING has them",
+}
+
+
+def open_filesystem(url: str, scheme: str, options: dict[str, Any]) -> Any:
+    import fsspec
+
+    if scheme in ("http", "https", "file", "local", "hf"):
+        raise InvalidArgumentError(f"{redact(url)} is no folder of an object store; give s3://, gs:// or az://")
+    try:
+        kind = fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        package = PACKAGES.get(scheme)
+        if package is None:
+            raise InvalidArgumentError(
+                f"{redact(url)}: the scheme {scheme!r} is not known; use s3://, gs://, az:// or hf://"
+            ) from error
+        raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+    if scheme in S3:
+        # retries are made and bounded in one place, above
+        options["config_kwargs"] = {"retries": {"total_max_attempts": 1}} | dict(options.get("config_kwargs") or {})
+    try:
+        filesystem = kind(skip_instance_cache=True, **options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, TypeError):
+            raise InvalidArgumentError(f"storage_options are not those of {scheme}://: {error}") from error
+        raise AccessError(
+            f"{redact(url)}: the client could not be made; give its account and credentials in storage_options, or as "
+            f"{LOGINS.get(scheme, 'the environment has them')}"
+        ) from None
+    if scheme in S3:
+        filesystem.retries = 1
+    if scheme in AZURE:
+        own_closing(filesystem)
+    return filesystem
+
+
+async def close_client(client: Any) -> None:
+    result = client.close()
+    if inspect.isawaitable(result):
+        await result
