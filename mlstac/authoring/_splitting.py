@@ -54,11 +54,13 @@ class Splitting:
             collection.split_strategy = self.to_json()
         return collection
 
-    def split_of(self, given: Any, tensors: Mapping[str, Tensor]) -> str:
+    def split_of(self, given: Any, tensors: Mapping[str, Tensor], *, number: int = 0) -> str:
         """The split of one sample.
 
         Parameters
         ----------
+        number : int, default 0
+            Of the sample among all that are divided; errors name one by it that has no id.
         tensors : mapping of str to Tensor
             Descriptions of its tensors, as far as they are known.
 
@@ -67,19 +69,23 @@ class Splitting:
         InvalidSampleError
             If it lacks what decides.
         """
-        sample = as_sample(given)
+        try:
+            sample = as_sample(given)
+        except InvalidSampleError as error:
+            raise InvalidSampleError(f"sample number {number}: {error}") from error
+        what = f"sample number {number}" if sample.id is None else f"sample {sample.id!r} (number {number})"
         if self.block_size_m is not None:
-            return self._draw(f"{_block_of(sample, tensors, self.block_size_m)}")
+            return self._draw(f"{_block_of(sample, tensors, self.block_size_m, what=what)}")
         assert self.column is not None
         if self.column not in sample.properties:
             has = ", ".join(sample.properties) or "none"
-            raise InvalidSampleError(f"sample {sample.id!r} has no property {self.column!r} to split by; it has {has}")
+            raise InvalidSampleError(f"{what} has no property {self.column!r} to split by; it has {has}")
         value = sample.properties[self.column]
         if self.fractions is not None:
             return self._draw(repr(value))
         if not isinstance(value, str):
             raise InvalidSampleError(
-                f"property {self.column!r} of sample {sample.id!r} is {value!r}; split_by needs the name of a split,"
+                f"property {self.column!r} of {what} is {value!r}; split_by needs the name of a split,"
                 f" such as 'train', or fractions: split_by={{'column': {self.column!r}, 'fractions': {{…}}}}"
             )
         return SPLIT_ALIASES.get(value, value)
@@ -160,12 +166,10 @@ def find_block(lon: float, lat: float, *, size_m: float) -> tuple[int, int]:
     return row, min(n_columns - 1, math.floor((lon + 180.0) % 360.0 / 360.0 * n_columns))
 
 
-def _block_of(sample: Sample, tensors: Mapping[str, Tensor], size_m: float) -> tuple[int, int]:
+def _block_of(sample: Sample, tensors: Mapping[str, Tensor], size_m: float, *, what: str) -> tuple[int, int]:
     centre = sample_centre(sample, grids=_grids(sample, tensors))
     if centre is None:
-        raise InvalidSampleError(
-            f"sample {sample.id!r} has no place to split by; give crs and transform, bbox, or geometry"
-        )
+        raise InvalidSampleError(f"{what} has no place to split by; give crs and transform, bbox, or geometry")
     return find_block(*centre, size_m=size_m)
 
 

@@ -133,8 +133,10 @@ def feed(
             iterable = some(writer.skip(split))
         elif splitting is None and not batched and has_index(some) and not isinstance(some, list | tuple):
             start = writer.skip_to(split, some)
-        for sample in each_sample(iterable, batched=batched, start=start):
-            writer.add(sample, split=split if splitting is None else splitting.split_of(sample, writer.tensors))
+        for number, sample in enumerate(each_sample(iterable, batched=batched, start=start), start=start):
+            writer.add(
+                sample, split=split if splitting is None else splitting.split_of(sample, writer.tensors, number=number)
+            )
 
 
 def by_split(samples: Any, *, split: str = "train") -> dict[str, Any]:

@@ -180,3 +180,16 @@ def test_a_run_that_was_broken_off_is_divided_as_an_unbroken_one(tmp_path):
     mlstac.write(placed(60), tmp_path / "b", id="x", split_by=split_by, shard_size=1100)
     assert splits_of(tmp_path / "a") == splits_of(tmp_path / "b")
     assert (tmp_path / "a" / "collection.json").read_bytes() == (tmp_path / "b" / "collection.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("split_by", "words"),
+    [("fold", "sample number 1 has no property 'fold'"), ({"block_size_m": 1000}, "sample number 0 has no place")],
+)
+def test_a_sample_without_an_id_is_named_by_its_number(tmp_path, split_by, words):
+    some = [mlstac.Sample({"x": np.zeros(1)}, properties={"fold": "train"}), mlstac.Sample({"x": np.zeros(1)})]
+    with pytest.raises(InvalidSampleError, match=words) as seen:
+        mlstac.write(some, tmp_path / "a", split_by=split_by, license="MIT")
+    assert "None" not in str(seen.value)
+    with pytest.raises(InvalidSampleError, match="sample 'mine'"):
+        mlstac.write([mlstac.Sample({"x": np.zeros(1)}, id="mine")], tmp_path / "b", split_by=split_by, license="MIT")
