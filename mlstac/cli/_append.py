@@ -1,12 +1,15 @@
 """`mlstac append`: the samples of another dataset, added to one that is there."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 from mlstac.collection import Collection, Tensor
+from mlstac.errors import InvalidSampleError
 
 _AT_ONCE = 1024
 _ITEM = ("id", "type", "stac_version", "stac_extensions", "links", "collection", "geometry", "bbox", "assets")
@@ -15,15 +18,35 @@ _GRID = ("proj:code", "proj:wkt2", "proj:transform", "proj:shape")
 _FORMAT = frozenset((*_ITEM, *_TIMES, *_GRID))
 
 
-def append_samples(path: str, source: str, *, split: str | None, version: str | None, as_json: bool) -> None:
+def append_samples(
+    path: str,
+    source: str,
+    *,
+    split: str | None,
+    version: str | None,
+    id_prefix: str | None,
+    options: list[str],
+    as_json: bool,
+) -> None:
     """Add the samples of a dataset to one that is there, each split to its own or all to one."""
-    given = mlstac.open(source)
+    storage_options = read_options(options)
+    theirs = storage_options if _scheme(source) == _scheme(path) else None
+    given = mlstac.open(source, storage_options=theirs)
     filled = [name for name, part in given.splits.items() if part.n_items]
-    before = mlstac.open(path)
-    samples: dict[str, Any] = {name: _Samples(given, [name]) for name in filled}
+    before = mlstac.open(path, storage_options=storage_options)
+    samples: dict[str, Any] = {name: _Samples(given, [name], id_prefix, theirs) for name in filled}
     if split is not None:
-        samples = {split: _Samples(given, filled)} if filled else {}
-    written = mlstac.append(path, samples, version=version) if samples else before
+        samples = {split: _Samples(given, filled, id_prefix, theirs)} if filled else {}
+    written = before
+    if samples:
+        try:
+            written = mlstac.append(path, samples, version=version, storage_options=storage_options)
+        except InvalidSampleError as error:
+            if "is used twice" not in str(error):
+                raise
+            raise InvalidSampleError(
+                f"{error}. Give --id-prefix TEXT to put a text before the ids of {source}"
+            ) from error
     added = {
         name: part.n_items - (before.splits[name].n_items if name in before.splits else 0)
         for name, part in written.splits.items()
@@ -39,15 +62,33 @@ def append_samples(path: str, source: str, *, split: str | None, version: str | 
 class _Samples:
     """Samples of some splits of a dataset; what an unfinished append has already is not read again."""
 
-    def __init__(self, collection: Collection, splits: list[str]) -> None:
+    def __init__(
+        self, collection: Collection, splits: list[str], prefix: str | None, options: Mapping[str, Any] | None
+    ) -> None:
         self._collection = collection
         self._splits = splits
+        self._prefix = prefix
+        self._options = options
 
     def __call__(self, skip: int) -> Iterator[mlstac.Sample]:
         for name in self._splits:
-            dataset = mlstac.load(self._collection, split=name, framework="numpy")
-            yield from read_samples(dataset, start=min(skip, len(dataset)))
+            dataset = mlstac.load(self._collection, split=name, framework="numpy", storage_options=self._options)
+            for number, sample in enumerate(read_samples(dataset, start=min(skip, len(dataset))), start=skip):
+                if self._prefix is not None:
+                    sample.id = self._prefix + str(sample.id)
+                elif _is_default(str(sample.id), split=name, number=number):
+                    sample.id = None  # its author gave it none: it goes on counting where it comes to stand
+                yield sample
             skip = max(skip - len(dataset), 0)
+
+
+def _is_default(name: str, *, split: str, number: int) -> bool:
+    """Whether an id is one that samples without an id are given, in one go or in parts."""
+    return name == f"{split}-{number:07d}" or re.fullmatch(rf"{re.escape(split)}-\d{{5}}-\d{{7}}", name) is not None
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else ""
 
 
 def read_samples(dataset: mlstac.Dataset, *, start: int = 0) -> Iterator[mlstac.Sample]:

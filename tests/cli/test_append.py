@@ -62,3 +62,29 @@ def test_samples_that_vary_and_are_nowhere_are_added_too(run, texts, tmp_path):
     for row in range(len(more)):
         there = grown[len(grown) - len(more) + row]
         assert all(np.array_equal(there[name], more[row][name]) for name in more[row])
+
+
+def numbered(folder, start, stop):
+    mlstac.write([{"x": np.full(3, number, np.uint8)} for number in range(start, stop)], folder, id="n", license="MIT")
+    return folder
+
+
+def test_ids_that_nobody_gave_go_on_counting(run, tmp_path):
+    a, b = numbered(tmp_path / "a", 0, 3), numbered(tmp_path / "b", 10, 12)
+    done = run("append", a, b)
+    assert done.returncode == 0, done.stderr
+    grown = mlstac.load(a, framework="numpy")
+    assert [row["id"] for row in grown.metadata] == [f"train-{number:07d}" for number in range(5)]
+    assert [int(sample["x"][0]) for sample in grown] == [0, 1, 2, 10, 11]
+    assert run("append", a, a).returncode == 0  # and itself
+    assert len(mlstac.load(a, framework="numpy")) == 10
+
+
+def test_a_prefix_keeps_ids_apart_and_is_named_where_it_would_help(run, flood, tmp_path):
+    shutil.copytree(flood, tmp_path / "a")
+    assert "--id-prefix" in run("append", tmp_path / "a", flood).stderr
+    before = [row["id"] for row in mlstac.load(flood, split="all", framework="numpy").metadata]
+    done = run("append", tmp_path / "a", flood, "--id-prefix", "again/", "--split", "more")
+    assert done.returncode == 0, done.stderr
+    after = [row["id"] for row in mlstac.load(tmp_path / "a", split="more", framework="numpy").metadata]
+    assert after == [f"again/{name}" for name in before]
