@@ -89,10 +89,10 @@ def _shards(target: Target, collection: Collection) -> Iterator[Shard]:
             file = inside(split, asset.href, base="")
             if target.size(file) is None:
                 raise MissingFileError(
-                    f"catalog part {target.path(file)} is not there, though {collection.id!r} names it; fetch it again,"
+                    f"catalog part {target.at(file)} is not there, though {collection.id!r} names it; fetch it again,"
                     " or make the catalogs anew with mlstac.rebuild(path)"
                 )
-            with open_catalog(target.path(file)) as parquet:
+            with target.local(file) as path, open_catalog(path, name=target.at(file)) as parquet:
                 rows = parquet.read()
             n_rows += len(rows)
             yield from ((split, inside(split, href, base=file), some) for href, some in shards_of(rows))
@@ -139,9 +139,13 @@ def _read_shard(target: Target, split: str, name: str, rows: pa.Table, descripti
     first = next(row for row in (assets.field(present[0])[at].as_py() for at in range(len(rows))) if row)
     if target.size(name) != first["file:size"]:
         raise ShardError(
-            f"{target.path(name)} has {target.size(name)} bytes, but its rows say {first['file:size']}; fetch it again"
+            f"{target.at(name)} has {target.size(name)} bytes, but its rows say {first['file:size']}; fetch it again"
         )
-    with open(target.path(name), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with (
+        target.local(name) as path,
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
         bytes_of, begins = plain_bytes(data, name)
         try:
             length = header_length(bytes_of[:8].data, file_size=len(bytes_of), name=name)

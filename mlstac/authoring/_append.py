@@ -34,7 +34,7 @@ def append(
     Parameters
     ----------
     path : str or path-like
-        Folder of the dataset.
+        Folder of the dataset, or its URL as `publish` takes it.
     samples : iterable, or mapping of str to iterable
         As for `write`: of one split, or of each. A split that the dataset lacks is made.
     split : str, default "train"
@@ -60,12 +60,16 @@ def append(
         If a sample is not as the collection says: another dtype, shape, tensor or kind of column, or an id that is
         used already.
     ExistsError
-        If another writer is at work there.
+        If another writer is at work there (for a URL, on this machine).
     ChangedError
-        If somebody changed the collection meanwhile.
+        If somebody changed the collection meanwhile. Nothing is lost: what was uploaded is named by nobody, and the
+        same call adds the samples to the dataset as it is now.
 
     Notes
     -----
+    A dataset at a URL has no journal: the first append reads its shards once, one after another, to take the statistics
+    of its samples again.
+
     The catalogs of a dataset have one set of columns. Where the new samples bring a column that the old ones lack, or
     lack the place or time that all old ones have, the catalogs are written anew, as new parts, with nulls where a
     sample says nothing.

@@ -24,7 +24,7 @@ def read_collection(target: Target, name: str) -> Collection:
         raise MissingFileError(
             f"{target} holds no dataset ({name}); write one there first with mlstac.write, or give the folder of one"
         )
-    return Collection.from_json(target.read(name), href=str(target.path(name)))
+    return Collection.from_json(target.read(name), href=target.at(name))
 
 
 def named_parts(collection: Collection) -> dict[str, str | None]:

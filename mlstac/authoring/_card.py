@@ -110,7 +110,7 @@ def keep_card(target: Target, collection: Collection) -> None:
     """Write the card at the end of an authoring; a page that is not ours stays, and that is said."""
     if not write_card(target, collection):
         warnings.warn(
-            f"{target.path(README)} was not made by mlstac, or was edited since: it stays as it is; mlstac card"
+            f"{target.at(README)} was not made by mlstac, or was edited since: it stays as it is; mlstac card"
             " --overwrite replaces it",
             stacklevel=2,
         )

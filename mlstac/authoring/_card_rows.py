@@ -6,9 +6,9 @@ interrupted is that of one that was not.
 
 import io
 import math
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -81,8 +81,8 @@ def _groups(target: Target, collection: Collection, split: str, columns: list[st
     """Columns of a split's catalog as far as it has them, a row group at a time, with the number of the first row."""
     start = 0
     for name in collection.splits[split].assets:
-        path = target.path(collection.assets[name].href.removeprefix("./"))
-        with named_errors("reading", path), open_catalog(path) as file:
+        href = collection.assets[name].href.removeprefix("./")
+        with target.local(href) as path, named_errors("reading", path), open_catalog(path) as file:
             have = [column for column in columns if column in file.schema.names]
             for group, count in enumerate(file.groups):
                 if have:
@@ -126,31 +126,31 @@ def _read_samples(target: Target, collection: Collection, split: str) -> tuple[l
     """Some samples of a split, evenly over it, and their ids."""
     wanted = _spread(collection.splits[split].n_items, SHOWN_SAMPLES)
     samples, ids = [], []
-    folder = Path(target.path(split))
     for start, table in _groups(target, collection, split, ["id", "assets"]):
         here = wanted[(wanted >= start) & (wanted < start + len(table))] - start
         for row in table.take(pa.array(here)).to_pylist():
             assets = row["assets"]
             values = {
-                name: _read_value(folder, assets.get(name), tensor) for name, tensor in collection.tensors.items()
+                name: _read_value(target, split, assets.get(name), tensor)
+                for name, tensor in collection.tensors.items()
             }
             samples.append({name: value for name, value in values.items() if value is not None})
             ids.append(row["id"])
     return samples, ids
 
 
-def _read_value(folder: Path, asset: Mapping[str, Any] | None, tensor: Tensor) -> Any:
+def _read_value(target: Target, split: str, asset: Mapping[str, Any] | None, tensor: Tensor) -> Any:
     """One tensor of a sample; None where the sample lacks it, or a picture has no use for it."""
     if asset is None or asset["ml:length"] > _MOST_BYTES:
         return None
     if tensor.media_type is None and (tensor.dtype is None or not is_measurable(tensor.dtype)):
         return None
-    path = folder / asset["href"]
-    with named_errors("reading", path), open(path, "rb") as shard:
+    file = posixpath.normpath(f"{split}/{asset['href']}")
+    with named_errors("reading", target.path(file)), target.open(file) as shard:
         shard.seek(asset["ml:offset"])
         data = shard.read(asset["ml:length"])
     shape = [int(length or 0) for length in asset.get("ml:shape") or tensor.shape or ()]
-    if path.suffix == _ZSTD and data:  # what has no bytes has no frame
+    if file.endswith(_ZSTD) and data:  # what has no bytes has no frame
         whole = _unpack(data)
         if whole is None:
             return None

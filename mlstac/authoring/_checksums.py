@@ -25,7 +25,11 @@ def own_checksums(target: Target, record: ShardRecord, rows: pa.Table, names: It
     names = [name for name in names if checksum_rows(pc.max(fields[name].field("ml:length")).as_py() or 0) > 1]
     if not names:
         return rows
-    with open(target.path(record.name), "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with (
+        target.local(record.name) as path,
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
         view = memoryview(data)
         for name in names:
             asset = fields[name]

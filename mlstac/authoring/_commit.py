@@ -70,8 +70,12 @@ def commit(
         if not parts and not standing:
             parts = [[]]  # a split without rows has one part too
         names = list(standing)
-        for number, shards in enumerate(parts, start=session.first_part(split)):
+        number = session.first_part(split)
+        for shards in parts:
+            while f"{split}/catalog-{number:05d}.parquet" in session.target.taken:
+                number += 1
             name, file = f"{split}-{number:05d}", f"{split}/catalog-{number:05d}.parquet"
+            number += 1
             fragments = _fragments(session, ledger, shards, collection.tensors)
             standing[name] = _write_part(session, file, fragments, schema)
             if split in ML_AOI_SPLITS:
@@ -131,8 +135,9 @@ def _standing_parts(session: Session, collection: Collection, schema: pa.Schema)
             file = asset.href.removeprefix("./")
             if asset.size is None or session.target.size(file) != asset.size:
                 return None
-            if not pq.read_schema(session.target.path(file)).equals(schema, check_metadata=False):
-                return None
+            with session.target.local(file) as path:
+                if not pq.read_schema(path).equals(schema, check_metadata=False):
+                    return None
     return standing
 
 

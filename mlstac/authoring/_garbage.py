@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,9 +13,11 @@ import pyarrow.parquet as pq
 from mlstac.authoring._adopt import inside
 from mlstac.authoring._base import find_base, named_parts
 from mlstac.authoring._catalog_file import CatalogFile, open_catalog
+from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._journal import JOURNAL, PARTS, PRIVATE, Journal, Run
 from mlstac.authoring._lock import Lock
-from mlstac.authoring._session import COLLECTION, is_in_use
+from mlstac.authoring._remote import open_target
+from mlstac.authoring._session import is_in_use
 from mlstac.authoring._target import TEMPORARY, Target
 from mlstac.collection import Collection
 from mlstac.errors import CatalogError, MissingFileError, MlstacError
@@ -30,6 +31,7 @@ from mlstac.sample import (
     import_zstandard,
     read_header,
 )
+from mlstac.storage import is_remote
 
 SHARD: Final = re.compile(r"\d{5,6}\.safetensors(\.zst)?")
 _PART: Final = re.compile(r"catalog-\d{5,6}\.parquet")
@@ -58,6 +60,7 @@ def gc(
     *,
     dry_run: bool = False,
     unfinished: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Garbage:
     """Remove the files of a dataset that nothing names any more.
 
@@ -69,11 +72,13 @@ def gc(
     Parameters
     ----------
     path : str or path-like
-        Folder of the dataset.
+        Folder of the dataset, or its URL as `publish` takes it.
     dry_run : bool, default False
         Only say what would be removed.
     unfinished : bool, default False
         Remove a broken run that the same call could still go on with, too.
+    storage_options : mapping, optional
+        For a URL, as `publish` takes them.
 
     Returns
     -------
@@ -83,29 +88,43 @@ def gc(
     Raises
     ------
     ExistsError
-        If a writer is at work there: what it holds looks like garbage until it ends.
+        If a writer is at work there: what it holds looks like garbage until it ends. Of a URL, on this machine; see
+        the notes.
     MissingFileError
         If the folder holds neither a dataset nor an unfinished one.
     CatalogError
         If a part that the collection names cannot be read: nobody can say which shards are in use.
 
+    Notes
+    -----
+    At a URL nobody sees a writer on another machine, nor a broken run of one: its shards look like garbage. If they are
+    removed, that writer is refused at its end rather than naming what is gone, and the same call writes them again.
+
     Examples
     --------
     >>> gc("flood", dry_run=True).files  # doctest: +SKIP
     """
-    target = Target(path)
+    target = open_target(path, storage_options)
     if not target.exists(COLLECTION) and not target.exists(PRIVATE):
         raise MissingFileError(f"{target} holds no dataset ({COLLECTION}), nor one that was begun; give its folder")
-    if not target.exists(PRIVATE):  # no writer can be at work
-        return _collect(target, dry_run=dry_run, unfinished=unfinished)
+    if not target.exists(PRIVATE):  # no writer can be at work here
+        try:
+            return _collect(target, dry_run=dry_run, unfinished=unfinished)
+        finally:
+            target.tidy()
     lock = Lock(target.path(f"{PRIVATE}/lock"))
     lock.acquire()
     try:
+        target.refresh(None)
         return _collect(target, dry_run=dry_run, unfinished=unfinished)
     finally:
+        if is_remote(path) and not dry_run and all(run.settings.get("finished") for run in Journal(target).runs()):
+            target.settle()  # what is left of a journal here would be read anew
+        target.tidy()
         lock.release()
-        target.remove_folder_if_empty(JOURNAL)
-        target.remove_folder_if_empty(PRIVATE)
+        for folder in (JOURNAL, PRIVATE, ""):
+            if folder or is_remote(path):  # a working folder of which nothing is left
+                target.remove_folder_if_empty(folder)
 
 
 def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
@@ -137,8 +156,7 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
                 _check_idle(target, f"{PARTS}/{run.number:05d}/{part}/{PRIVATE}/lock")
         for run in gone:
             run.discard(shards=False)
-        for name in files:
-            target.remove(name)
+        target.remove_all(files)
         for folder in sorted({name.rpartition("/")[0] for name in files}, key=len, reverse=True):
             while folder:
                 target.remove_folder_if_empty(folder)
@@ -159,11 +177,11 @@ def _named(target: Target, collection: Collection) -> set[str]:
         for asset in (collection.assets[name] for name in part.assets):
             file = inside(split, asset.href, base="")
             try:
-                with open_catalog(target.path(file)) as parquet:
+                with target.local(file) as path, open_catalog(path, name=target.at(file)) as parquet:
                     used |= {inside(split, href, base=file) for href in _hrefs(parquet)}
             except (OSError, pa.ArrowException) as error:
                 raise CatalogError(
-                    f"the catalog part {target.path(file)} cannot be read ({error}), and without it nobody can say"
+                    f"the catalog part {target.at(file)} cannot be read ({error}), and without it nobody can say"
                     " which shards are in use; fetch it again, or make it anew with mlstac.rebuild(path)"
                 ) from error
     return used
@@ -211,12 +229,14 @@ def _private_files(target: Target, gone: Iterable[Run], runs: Iterable[Run]) -> 
 
 def split_files(target: Target) -> Iterator[str]:
     """Files of the folder where mlstac writes: beside the collection, in the splits, and in their numbered folders."""
+    folders = set(target.folders(""))
     for name in target.names(""):
-        if not target.path(name).is_dir():
+        if name not in folders:
             yield name
-        elif not name.startswith(".") and not target.path(name).is_symlink():
+        elif not name.startswith(".") and not target.is_link(name):
+            inside_it = set(target.folders(name))
             for inner in target.names(name):
-                if not target.path(f"{name}/{inner}").is_dir():
+                if inner not in inside_it:
                     yield f"{name}/{inner}"
                 elif _INNER.fullmatch(inner):
                     yield from (f"{name}/{inner}/{last}" for last in target.names(f"{name}/{inner}"))
@@ -232,31 +252,32 @@ def _is_temporary(name: str) -> bool:
 
 def _is_ours(target: Target, name: str, collection: Collection) -> bool:
     """Whether a file bears the mark that mlstac gives to those that it writes."""
-    path, last = target.path(name), _last(name)
-    if "/" not in name or path.is_symlink():
+    last = _last(name)
+    if "/" not in name or target.is_link(name):
         return False
     try:
         if SHARD.fullmatch(last):
-            header = _read_header(path, name)
+            with target.open(name) as stored:
+                header = _read_header(stored, name)
             return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
         if _PART.fullmatch(last):
-            return SUMMARY_KEY in (pq.read_schema(path).metadata or {})
+            with target.open(name) as stored:
+                return SUMMARY_KEY in (pq.read_schema(stored).metadata or {})
         if last == "catalog.json" and name.count("/") == 1:  # of a split that is no more
-            document = json.loads(path.read_bytes())
+            document = json.loads(target.read(name))
             return document.get("id") == f"{collection.id}-{name.partition('/')[0]}" or _has_parts(document)
     except (OSError, ValueError, MlstacError, pa.ArrowException, AttributeError):
         return False
     return False
 
 
-def _read_header(path: Path, name: str) -> Header:
+def _read_header(stored: Any, name: str) -> Header:
     """The header of a shard, whose frame is the first of a compressed one."""
-    with open(path, "rb") as stored:
-        file: Any = stored
-        if codec_of(name) == ZSTD:
-            file = import_zstandard(name).ZstdDecompressor().stream_reader(stored, read_across_frames=True)
-        first = file.read(8)
-        data = first + file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
+    file = stored
+    if codec_of(name) == ZSTD:
+        file = import_zstandard(name).ZstdDecompressor().stream_reader(stored, read_across_frames=True)
+    first = file.read(8)
+    data = first + file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
     # The size that the header describes: that of a compressed shard's contents nobody else knows.
     return read_header(data, file_size=described_size(data, name=name) or len(data), name=name)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlstac.authoring._catalog_file import open_catalog
-from mlstac.authoring._session import COLLECTION
+from mlstac.authoring._depot import COLLECTION
 from mlstac.cards import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE
 from mlstac.collection import Collection
 from mlstac.errors import CatalogError, MissingFileError, ShardError

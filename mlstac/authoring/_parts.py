@@ -50,6 +50,8 @@ class _Job:
     batched: bool
     path: str
     """Of the part's folder."""
+    home: str
+    """Of the dataset's."""
     collection: Collection
     options: dict[str, Any]
 
@@ -141,13 +143,13 @@ def write_parts(
     settings = {**whole.settings(), "parts": counts, "split_by": None if splitting is None else splitting.to_json()}
     session = Session(whole.target, settings=settings, overwrite=overwrite)
     try:
-        folder = f"{PARTS}/{session.run.number:05d}"
+        folder, home = f"{PARTS}/{session.run.number:05d}", str(whole.target.root)
         jobs: list[_Job] = []
         for split, some in by_split.items():
             for number, part in enumerate(some):
                 name = f"{len(jobs):05d}"
                 place = str(whole.target.path(f"{folder}/{name}"))
-                jobs.append(_Job(name, split, number, part, splitting, batched, place, collection, options))
+                jobs.append(_Job(name, split, number, part, splitting, batched, place, home, collection, options))
         gathering = _Gathering(session, Description(collection, layout=layout), Progress(shown=progress))
         _write_all(jobs, gathering, executor)
         if not len(session.run):
@@ -205,11 +207,12 @@ def write_part(job: _Job) -> int:
 
 def _write(job: _Job) -> None:
     try:
-        with Writer.of_part(job.path, job.collection, number=job.number, **job.options) as writer:
-            for sample in each_sample(job.part(), batched=job.batched):
-                writer.add(
-                    sample, split=job.split if job.splitting is None else job.splitting.split_of(sample, writer.tensors)
-                )
+        with Writer.of_part(job.path, job.collection, number=job.number, home=job.home, **job.options) as writer:
+            for number, sample in enumerate(each_sample(job.part(), batched=job.batched)):
+                split = job.split
+                if job.splitting is not None:
+                    split = job.splitting.split_of(sample, writer.tensors, number=number)
+                writer.add(sample, split=split)
     except Exception as error:
         error.add_note(f"while writing {job.what}")
         raise

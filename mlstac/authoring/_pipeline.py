@@ -84,6 +84,7 @@ class Pipeline:
                 rows,
                 replace(record, n_samples=len(shard), size=written.size, checksum=written.checksum, measures=measures),
             )
+            self._target.drop(written.name)
         except BaseException:
             self._target.remove(written.name)  # a shard that the journal does not know is not there
             raise

@@ -1,6 +1,7 @@
 """The progress bar: rate, time left, bytes; silent where nobody looks."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,3 +48,16 @@ def bytes_bar(total: int, doing: str, *, shown: bool | None = None) -> Iterator[
 
     with tqdm(total=total, unit="B", unit_scale=True, desc=doing, dynamic_ncols=True) as bar:
         yield bar.update
+
+
+@contextmanager
+def sending(total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
+    """Lend what is told of bytes as they are sent, from any thread, and draws them."""
+    lock = threading.Lock()
+    with bytes_bar(total, "upload", shown=progress) as bar:
+
+        def sent(count: int) -> None:
+            with lock:
+                bar(count)
+
+        yield sent

@@ -3,17 +3,17 @@
 import os
 import threading
 import warnings
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mlstac.authoring._depot import AT_ONCE, COLLECTION, open_store, side_by_side
 from mlstac.authoring._inventory import CARD_FILES, DatasetFile, Inventory, files_there, take_inventory
-from mlstac.authoring._progress import bytes_bar
-from mlstac.authoring._session import COLLECTION
+from mlstac.authoring._progress import sending
 from mlstac.authoring._target import Target
 from mlstac.cards import README, name_source, read_signature
 from mlstac.collection import Collection
@@ -26,9 +26,8 @@ from mlstac.errors import (
     MlstacError,
     StorageError,
 )
-from mlstac.storage import Store, Stored, is_http, is_remote, local_path, parse_hub, redact
+from mlstac.storage import Store, Stored, is_remote, local_path, parse_hub, redact
 
-_AT_ONCE = 4
 # a new state of these may take the place of the old one without harm to its readers
 _REPLACEABLE = (COLLECTION, "catalog.json", *CARD_FILES)
 
@@ -168,32 +167,8 @@ def publish(
     for name, value in (("private", private), ("revision", revision), ("tag", tag), ("message", message)):
         if value is not None:
             raise InvalidArgumentError(f"{name}= is for the Hugging Face Hub, and {redact(url)} is not there")
-    with _open_store(url, storage_options) as store:
+    with open_store(url, storage_options) as store:
         return _publish_to_store(root, inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
-
-
-def names_there(url: str, *, storage_options: Mapping[str, Any] | None = None) -> list[str]:
-    """Names of the files where a dataset is to be published, which new ones leave alone; errors as of `publish`.
-
-    None of a repository of the Hub: its readers stay in their commit, whatever the next one has under the same names.
-    """
-    url = _folder_of(url)
-    if parse_hub(url, endpoint=(storage_options or {}).get("endpoint")) is not None:
-        return []
-    with _open_store(url, storage_options) as store:
-        return list(store.list())
-
-
-def has_dataset(url: str, *, storage_options: Mapping[str, Any] | None = None) -> bool:
-    """Tell whether there is a collection where a dataset is to be published; arguments and errors as of `publish`."""
-    url = _folder_of(url)
-    hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
-    if hub is not None:
-        from mlstac.authoring._publish_hub import has_dataset_on_hub
-
-        return has_dataset_on_hub(hub, storage_options or {})
-    with _open_store(url, storage_options) as store:
-        return store.size(COLLECTION) is not None
 
 
 def _name_place(root: Path, url: str) -> None:
@@ -217,15 +192,6 @@ def _local_root(path: str | os.PathLike[str]) -> Path:
         raise InvalidArgumentError(f"{redact(text)} is not on this machine; download it first, with mlstac.download")
     root = Path(local_path(text))
     return root.parent if root.name == COLLECTION else root
-
-
-def _open_store(url: str, storage_options: Mapping[str, Any] | None) -> Store:
-    if is_http(url):
-        raise InvalidArgumentError(
-            f"{redact(url)}: web servers take no uploads; give the store behind it (s3://, gs://, az://), or copy the "
-            f"folder to where the server reads"
-        )
-    return Store(url, storage_options=storage_options)
 
 
 def _publish_to_store(
@@ -280,18 +246,10 @@ def _send(
     """Upload files, several at a time, and see whether they are there; names that were free are not taken twice."""
     if not files:
         return
-
-    def send(file: PublishedFile) -> None:
-        store.send(file.name, root / file.name, sent=sent, check=False, new=file.name not in there)
-
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlstac-upload") as pool:
-        uploads = [pool.submit(send, file) for file in files]
-        try:
-            done, _ = wait(uploads, return_when=FIRST_EXCEPTION)
-            for one in done:
-                one.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    side_by_side(
+        lambda name: store.send(name, root / name, sent=sent, check=False, new=name not in there),
+        [file.name for file in files],
+    )
     store.check({file.name: file.size for file in files})
 
 
@@ -369,7 +327,7 @@ def keep_page(
 
 def compare(inventory: Inventory, is_there: Callable[[DatasetFile], bool]) -> list[Literal["upload", "keep"]]:
     """Say of each file what to do with it. Where anything goes, the collection goes too: it is what commits it."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mlstac-compare") as pool:
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mlstac-compare") as pool:
         same = list(pool.map(is_there, inventory.files))
     if not all(same):
         same[-1] = False
@@ -394,16 +352,3 @@ def check_same_dataset(inventory: Inventory, there: bytes | None, *, at: str, ov
 
 def _is_there(store: Store, file: DatasetFile, root: Path, there: Mapping[str, Stored]) -> bool:
     return file.name in there and store.holds(there[file.name], root / file.name)
-
-
-@contextmanager
-def sending(total: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
-    """Lend what is told of bytes as they are sent, from any thread, and draws them."""
-    lock = threading.Lock()
-    with bytes_bar(total, "upload", shown=progress) as bar:
-
-        def sent(count: int) -> None:
-            with lock:
-                bar(count)
-
-        yield sent

@@ -1,8 +1,9 @@
 """Catalogs and collection made anew, of what is left."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,11 +11,13 @@ from mlstac.authoring._adopt import Shard, adopt, inside, shards_of
 from mlstac.authoring._base import find_base
 from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._commit import commit
+from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._description import Description
 from mlstac.authoring._garbage import SHARD, split_files
 from mlstac.authoring._journal import Journal, Run
 from mlstac.authoring._ledger import Ledger
-from mlstac.authoring._session import COLLECTION, Session
+from mlstac.authoring._remote import open_target
+from mlstac.authoring._session import Session
 from mlstac.authoring._shapes import Unseen, join_shapes, looser
 from mlstac.authoring._survey import Surveyed, survey
 from mlstac.authoring._target import Target
@@ -34,7 +37,9 @@ class Rebuilt:
     """What could not be had again, in words; empty where nothing was lost."""
 
 
-def rebuild(path: str | os.PathLike[str], *, card: bool = True) -> Rebuilt:
+def rebuild(
+    path: str | os.PathLike[str], *, card: bool = True, storage_options: Mapping[str, Any] | None = None
+) -> Rebuilt:
     """Make the catalogs and the collection of a dataset anew, from what is left of it.
 
     Of the journal where it is there, for it has all rows; else of the parts that can be read; and for the rest of the
@@ -44,9 +49,12 @@ def rebuild(path: str | os.PathLike[str], *, card: bool = True) -> Rebuilt:
     Parameters
     ----------
     path : str or path-like
-        Folder of the dataset.
+        Folder of the dataset, or its URL as `publish` takes it. From a store its shards are read once, one after
+        another, for only the dataset's own folder has a journal.
     card : bool, default True
         Write the dataset card anew, too, as `write` does.
+    storage_options : mapping, optional
+        For a URL, as `publish` takes them.
 
     Returns
     -------
@@ -63,6 +71,8 @@ def rebuild(path: str | os.PathLike[str], *, card: bool = True) -> Rebuilt:
         If a shard is damaged, or compressed and in no catalog.
     ExistsError
         If a writer is at work there.
+    ChangedError
+        If somebody changed the collection meanwhile.
 
     Notes
     -----
@@ -73,7 +83,7 @@ def rebuild(path: str | os.PathLike[str], *, card: bool = True) -> Rebuilt:
     >>> rebuild("flood").lost  # doctest: +SKIP
     []
     """
-    target = Target(path)
+    target = open_target(path, storage_options)
     if not any(True for _ in _shard_names(target)):
         raise MissingFileError(f"{target} holds no shards of a dataset; give its folder, or fetch them again")
     session = Session.to_rebuild(target)
@@ -233,7 +243,7 @@ class _Gathered:
             if asset.size is not None and self._target.size(file) != asset.size:
                 continue
             try:
-                with open_catalog(self._target.path(file)) as parquet:
+                with self._target.local(file) as path, open_catalog(path, name=self._target.at(file)) as parquet:
                     rows = parquet.read()
             except (OSError, pa.ArrowException, CatalogError):
                 continue
@@ -269,7 +279,7 @@ class _Gathered:
             f"all that {COLLECTION} said: title, description, licence, people, tasks; and of the tensors axes, bands,"
             " classes, roles, nodata and media types",
         )
-        return Collection(id=self._target.root.resolve().name or "dataset", tensors=tensors)
+        return Collection(id=self._target.name or "dataset", tensors=tensors)
 
     def _joined(self, name: str, some: Tensor, more: Tensor) -> Tensor:
         """What one tensor is in two shards."""

@@ -7,13 +7,13 @@ from typing import Any, Final, Self
 
 from mlstac.authoring._adopt import adopt
 from mlstac.authoring._base import described, find_base, named_parts, read_collection
+from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._journal import PARTS, PRIVATE, Journal, Run
 from mlstac.authoring._lock import Lock
 from mlstac.authoring._target import Target
 from mlstac.collection import Collection
-from mlstac.errors import CollectionError, ExistsError, InvalidArgumentError
+from mlstac.errors import ChangedError, CollectionError, ExistsError, InvalidArgumentError
 
-COLLECTION: Final = "collection.json"
 STANDARD_SPLITS: Final = ("train", "validation", "test")
 _SHARD = re.compile(r"(\d{5,6})\.safetensors(\.zst)?")
 _PART = re.compile(r"catalog-(\d{5,6})\.parquet")
@@ -28,10 +28,6 @@ class Session:
         What decides the bytes of the shards; a run is gone on with only under the same settings.
     append : bool
         Add to the dataset that is there.
-    reopen : bool
-        The folder is the writer's own: a collection in it was not delivered, and its run goes on.
-    taken : iterable of str
-        Names that a new run leaves alone, beside those in the folder.
     """
 
     def __init__(
@@ -41,10 +37,7 @@ class Session:
         settings: Mapping[str, Any],
         overwrite: bool = False,
         append: bool = False,
-        reopen: bool = False,
-        taken: Iterable[str] = (),
     ) -> None:
-        self._taken_names = tuple(taken)
         self.base: list[Run] = []
         """The runs whose shards the new collection will name before those of this run."""
         self.existing: Collection | None = None
@@ -53,8 +46,6 @@ class Session:
         """Whether the run's collection stands already: it was killed after that, before it could say so."""
         self._lock_up(target)
         try:
-            if reopen:
-                target.remove(COLLECTION)
             if append:
                 self.run = self._open_append(dict(settings))
             else:
@@ -73,7 +64,7 @@ class Session:
             If there is an unfinished run, or a writer at work.
         """
         session = cls.__new__(cls)
-        session.existing, session.is_committed, session._taken_names = None, False, ()
+        session.existing, session.is_committed = None, False
         session._lock_up(target)
         try:
             for run in Journal(target).runs()[-1:]:
@@ -107,6 +98,11 @@ class Session:
         except BaseException:
             self._remove_folders()
             raise
+        try:
+            target.refresh(record.name for run in Journal(target).runs(tidy=False) for record in run.records())
+        except BaseException:
+            self.release()
+            raise
 
     def digest(self) -> str | None:
         """The sha256 of the collection that readers see now; None where there is none."""
@@ -123,7 +119,7 @@ class Session:
             name = f"{split}/catalog.json"
             if self.target.exists(name) and not _is_ours(self.target.read(name)):
                 raise ExistsError(
-                    f"{self.target.path(name)} is in the way: the dataset needs that name, and the file is not the"
+                    f"{self.target.at(name)} is in the way: the dataset needs that name, and the file is not the"
                     " catalog of a split; move it away, or choose another path"
                 )
 
@@ -142,6 +138,7 @@ class Session:
         """Mark the run as finished, and forget the runs that it replaces."""
         _forget_all_but(Journal(self.target).runs(), self.run)
         self._forget_parts()
+        self.target.settle()
         self.release()
 
     def hand_over(self) -> None:
@@ -177,6 +174,13 @@ class Session:
         ChangedError
             If that one was changed meanwhile by somebody who takes no lock.
         """
+        self.target.refresh(None)
+        for record in self.run.records():
+            if self.target.size(record.name) != record.size:
+                raise ChangedError(
+                    f"{self.target.at(record.name)} was written by this run, and is not there any more as it was; make"
+                    " the same call again: it writes what is missing anew"
+                )
         self.target.replace_if(COLLECTION, document, expected=self.run.settings["replaces"])
 
     def _open_append(self, settings: dict[str, Any]) -> Run:
@@ -295,8 +299,6 @@ class Session:
             by_split[split] = self.target.names(split)
             for inner in self._folders(split):
                 by_split[split] += self.target.names(f"{split}/{inner}")
-        for name in self._taken_names:
-            by_split.setdefault(name.partition("/")[0], []).append(name.rpartition("/")[2])
         free = {}
         for split, names in by_split.items():
             taken = [int(match[1]) for name in names if (match := pattern.fullmatch(name))]
@@ -313,11 +315,11 @@ class Session:
                 self.target.remove_temporary(f"{split}/{inner}")
 
     def _folders(self, folder: str) -> list[str]:
-        names = [name for name in self.target.names(folder) if not name.startswith(".")]
-        return [name for name in names if self.target.path(f"{folder}/{name}" if folder else name).is_dir()]
+        return [name for name in self.target.folders(folder) if not name.startswith(".")]
 
     def release(self) -> None:
         """Let go of the lock, and remove the folders of which nothing came."""
+        self.target.tidy()
         self._lock.release()
         self._remove_folders()
 

@@ -62,13 +62,16 @@ def survey(target: Target, split: str, name: str, *, first: int, tensors: Mappin
     ShardError
         If the shard is damaged or compressed, or does not say how its samples lie.
     """
-    path = target.path(name)
     if codec_of(name) is not None:
         raise ShardError(
-            f"{path} is compressed, and only the catalog or the journal knows where its samples lie; fetch one of them"
-            " again, or decompress the shards (zstd -d) and rebuild"
+            f"{target.at(name)} is compressed, and only the catalog or the journal knows where its samples lie; fetch"
+            " one of them again, or decompress the shards (zstd -d) and rebuild"
         )
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with (
+        target.local(name) as path,
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
         length = header_length(data[:8], file_size=len(data), name=name)
         header = read_header(data[: 8 + length], file_size=len(data), name=name)
         stored = np.frombuffer(data, np.uint8)

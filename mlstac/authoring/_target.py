@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -50,23 +50,77 @@ def named_errors(doing: str, path: Path) -> Iterator[None]:
 
 
 class Target:
-    """A local folder that a dataset is written to."""
+    """A local folder that a dataset is written to.
+
+    `RemoteTarget` is the same for a URL; what that takes more, or otherwise, is said here too.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         text = os.fspath(path)
         if is_remote(text):
-            scheme = text.split("://", 1)[0]
             raise InvalidArgumentError(
-                f"cannot write to {redact(text)}: this is done in a local folder, which all workers see; do it there,"
-                f" then bring it to {scheme}:// with mlstac.publish"
+                f"{redact(text)} is not a folder on this machine, and this is done in one; bring it here with"
+                " mlstac.download"
             )
         self.root = Path(local_path(text))
 
     def __str__(self) -> str:
         return str(self.root)
 
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.root.resolve().name
+
+    def at(self, name: str) -> str:
+        """Where a file is, as it may be shown."""
+        return str(self.path(name))
+
     def path(self, name: str) -> Path:
+        """Where a file is on this machine, or would be."""
         return self.root / name
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        """Lend a whole file on this machine; from a store it is fetched first.
+
+        Raises
+        ------
+        MissingFileError
+            If a store does not have it.
+        """
+        yield self.path(name)
+
+    def open(self, name: str) -> Any:
+        """A file to read from here and there; of one at a store little more is fetched than is asked for."""
+        return open(self.path(name), "rb")
+
+    def refresh(self, journaled: Iterable[str] | None) -> None:
+        """Begin under the writer's lock: see what is there, and clear away what a killed process has left.
+
+        Parameters
+        ----------
+        journaled : iterable of str, optional
+            Names of the shards that the journal has; without them nothing is cleared away.
+        """
+
+    def tidy(self) -> None:
+        """End under the writer's lock, whether well or not."""
+
+    def settle(self) -> None:
+        """Clear away what only the way to a store took; the dataset is whole."""
+
+    def drop(self, name: str) -> None:
+        """Let go of the copy of a shard here that is at a store, and in the journal."""
+
+    @property
+    def taken(self) -> Container[str]:
+        """Names that a new shard may not have, for somebody else's have them at the store."""
+        return ()
+
+    def is_link(self, name: str) -> bool:
+        """Whether a name leads elsewhere."""
+        return self.path(name).is_symlink()
 
     def make_folder(self, name: str = "") -> list[Path]:
         """Make a folder and those above it; return the ones that were not there, deepest first."""
@@ -99,6 +153,10 @@ class Target:
                 return sorted(os.listdir(self.path(folder)))
             except FileNotFoundError:
                 return []
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, sorted."""
+        return [name for name in self.names(folder) if self.path(f"{folder}/{name}" if folder else name).is_dir()]
 
     def read(self, name: str) -> bytes:
         with named_errors("reading", self.path(name)):
@@ -143,6 +201,11 @@ class Target:
     def remove(self, name: str) -> None:
         with named_errors("removing", self.path(name)):
             self.path(name).unlink(missing_ok=True)
+
+    def remove_all(self, names: Iterable[str]) -> None:
+        """Remove files, at a store in as few steps as it takes."""
+        for name in names:
+            self.remove(name)
 
     def move_in(self, path: Path, name: str) -> None:
         """Give a whole file of the same file system a name here, in one step."""

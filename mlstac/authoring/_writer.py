@@ -9,24 +9,26 @@ from typing import Any, Self
 
 from mlstac.authoring._base import read_collection, restore_description
 from mlstac.authoring._commit import commit
-from mlstac.authoring._delivery import Delivery
+from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._description import Description
 from mlstac.authoring._identity import Ids
 from mlstac.authoring._journal import ShardRecord
 from mlstac.authoring._ledger import Ledger
+from mlstac.authoring._local_origins import relative_origins
 from mlstac.authoring._measuring import measuring_in
 from mlstac.authoring._pipeline import Pipeline
 from mlstac.authoring._progress import Progress
 from mlstac.authoring._properties import Properties
+from mlstac.authoring._remote import open_target
 from mlstac.authoring._samples import ChangedSamplesError, Prepared, prepare, with_row
-from mlstac.authoring._session import COLLECTION, Session
+from mlstac.authoring._session import Session
 from mlstac.authoring._shard import OpenShard, samples_at_most, shard_name
 from mlstac.authoring._target import Target
 from mlstac.authoring._version import next_version
 from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
 from mlstac.sample import Row, check_grid, parse_compression, sample_row
-from mlstac.storage import is_remote, parse_size
+from mlstac.storage import parse_size
 
 MAX_ROWS = 100_000
 """Samples in memory at most, over all open shards: the row of a small sample takes more memory (2 to 3 KB) than its
@@ -43,8 +45,9 @@ class Writer:
     Parameters
     ----------
     path : str or path-like
-        Folder of the dataset; made if it is not there. Or a URL as `publish` takes it: shards are made in a working
-        folder under the user's cache (``XDG_CACHE_HOME``), which has room for all of them, and published at the end.
+        Folder of the dataset; made if it is not there. Or a URL as `publish` takes it: each shard is made in a working
+        folder under the user's cache (``XDG_CACHE_HOME``), uploaded, and removed there (those for the Hub stay there
+        until its one commit); the journal is there too.
     collection : Collection or mapping
         What the dataset is said to be. Tensors that it describes are checked; without any, the first sample describes
         them. Left out with ``append=True``: the dataset has said it.
@@ -104,16 +107,9 @@ class Writer:
         card: bool = True,
     ) -> None:
         self._compression = parse_compression(compression)
-        self._delivery: Delivery | None = None
-        if is_remote(path) and not append:
-            self._delivery = Delivery(os.fspath(path), overwrite=overwrite, storage_options=storage_options)
-            path = self._delivery.folder
-            overwrite = False  # of what is at the URL, not of what an earlier run has left in the working folder
-        elif storage_options:
-            raise InvalidArgumentError(
-                "storage_options are for remote paths; this path is a local folder: leave them out"
-            )
-        self._target = Target(path)
+        self._target = open_target(path, storage_options, progress=progress)
+        self._home = self._target
+        """Where the dataset is, when this writes only a part of it."""
         _check_append(append, collection, overwrite=overwrite, version=version)
         if append:
             collection = read_collection(self._target, COLLECTION)
@@ -134,7 +130,6 @@ class Writer:
         self._properties = Properties()
         self._ids = Ids()
         self._progress = Progress(shown=progress)
-        self._shown = progress
         self._open: dict[str, OpenShard] = {}
         self._counts: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
@@ -153,10 +148,11 @@ class Writer:
         """The collection as written; None until then."""
 
     @classmethod
-    def of_part(cls, path: str, collection: Collection, *, number: int, **options: Any) -> "Writer":
-        """A writer of one part of a dataset: it ends without catalogs and without a collection."""
+    def of_part(cls, path: str, collection: Collection, *, number: int, home: str, **options: Any) -> "Writer":
+        """A writer of one part of a dataset at ``home``: it ends without catalogs and without a collection."""
         writer = cls(path, collection, progress=False, **options)
         writer._part = number
+        writer._home = Target(home)
         return writer
 
     @property
@@ -174,14 +170,11 @@ class Writer:
     def __enter__(self) -> Self:
         if self._session is not None or self.collection is not None:
             raise StateError("this writer has been used; make a new one")
-        taken = [] if self._delivery is None else self._delivery.check()
         self._session = Session(
             self._target,
             settings=self.settings(),
             overwrite=self._overwrite,
             append=self._append,
-            reopen=self._delivery is not None,
-            taken=taken,
         )
         try:
             if self._append:
@@ -242,12 +235,7 @@ class Writer:
                     collection = commit(
                         session, self._declared, self._description, splits=list(self._counts), card=self._card
                     )
-                if self._delivery is None:
-                    session.finish()
-                else:
-                    self._delivery.send(progress=self._shown)
-                    self._delivery.clear()  # under its lock: the next writer to this URL makes a folder of its own
-                    session.release()
+                session.finish()
         except BaseException:
             self._leave()
             raise
@@ -482,6 +470,9 @@ class Writer:
             self._check_tasks()
         kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)
         row = sample_row(prepared.sample, id=prepared.id, grids=self._description.grids(prepared.tensors))
+        if row.derived_from:
+            origins = relative_origins(row.derived_from, home=self._home, split=split, sample=prepared.id)
+            row = row._replace(derived_from=origins)
         if row.grids and row.geometry is None:
             self._check_place(row)
         return prepared._replace(content=with_row(prepared.content, row)), row, kinds
@@ -533,6 +524,9 @@ class Writer:
         layouts = self._description.layouts(shard.shapes, split=split)
         number = self._numbers.get(split, session.first_shard(split))
         name = shard_name(split, number, compression=self._compression)
+        while name in self._target.taken:  # by another writer's, since the run began
+            number += 1
+            name = shard_name(split, number, compression=self._compression)
         with self._whole():
             self._description.note_shard(split, shard.shapes, layouts)
             record = ShardRecord(

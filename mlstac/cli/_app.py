@@ -158,35 +158,42 @@ def validate(
 
 @app.command(rich_help_panel="Make")
 def append(
-    path: Annotated[str, typer.Argument(metavar="FOLDER", help="The dataset that grows.")],
+    path: Annotated[str, typer.Argument(metavar="PLACE", help="The dataset that grows: its folder, or its URL.")],
     source: Annotated[str, typer.Argument(metavar="URL", help="The dataset whose samples are added.")],
     *,
     split: Annotated[
         str | None, typer.Option(help="Put all samples into this split; by default each split into its own.")
     ] = None,
     version: Annotated[str | None, typer.Option(help="Of the new state; by default the old one counts on.")] = None,
+    id_prefix: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Put before the ids of the samples that are added.")
+    ] = None,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Add the samples of one dataset to another."""
     from mlstac.cli._append import append_samples
 
-    append_samples(path, source, split=split, version=version, as_json=as_json)
+    append_samples(
+        path, source, split=split, version=version, id_prefix=id_prefix, options=option or [], as_json=as_json
+    )
 
 
 @app.command(rich_help_panel="Make")
 def gc(
-    path: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset.")],
+    path: Annotated[str, typer.Argument(metavar="PLACE", help="A dataset's folder, or its URL.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Give up a broken run that could be gone on with, too.")
     ] = False,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Remove files that nothing names any more."""
     from mlstac.cli._gc import collect_garbage
 
-    collect_garbage(path, dry_run=dry_run, unfinished=unfinished, as_json=as_json)
+    collect_garbage(path, dry_run=dry_run, unfinished=unfinished, options=option or [], as_json=as_json)
 
 
 @app.command("list-items", rich_help_panel="STAC")
@@ -378,14 +385,15 @@ def export_tdml(
 
 @app.command(rich_help_panel="Make")
 def rebuild(
-    path: Annotated[str, typer.Argument(metavar="FOLDER", help="A dataset whose catalogs are lost or damaged.")],
+    path: Annotated[str, typer.Argument(metavar="PLACE", help="A dataset whose catalogs are lost or damaged.")],
     *,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the catalogs anew, of what is left."""
     from mlstac.cli._rebuild import rebuild_catalogs
 
-    rebuild_catalogs(path, as_json=as_json)
+    rebuild_catalogs(path, options=option or [], as_json=as_json)
 
 
 @app.command(rich_help_panel="More")

@@ -2,12 +2,13 @@
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._options import read_options
 from mlstac.cli._words import say_bytes, say_count
 
 
-def collect_garbage(path: str, *, dry_run: bool, unfinished: bool, as_json: bool) -> None:
+def collect_garbage(path: str, *, dry_run: bool, unfinished: bool, options: list[str], as_json: bool) -> None:
     """Remove what nothing names, or only say what would go; the names go to stdout, one a line."""
-    found = mlstac.gc(path, dry_run=dry_run, unfinished=unfinished)
+    found = mlstac.gc(path, dry_run=dry_run, unfinished=unfinished, storage_options=read_options(options))
     if as_json:
         print_json({"path": path, "dry_run": dry_run, "bytes": found.nbytes, "files": found.files, "kept": found.kept})
         return

@@ -2,12 +2,13 @@
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 
 
-def rebuild_catalogs(path: str, *, as_json: bool) -> None:
+def rebuild_catalogs(path: str, *, options: list[str], as_json: bool) -> None:
     """Make the catalogs anew, and say of what, and what is lost."""
-    done = mlstac.rebuild(path)
+    done = mlstac.rebuild(path, storage_options=read_options(options))
     samples = {name: split.n_items for name, split in done.collection.splits.items()}
     if as_json:
         print_json({"path": path, "source": done.source, "samples": samples, "lost": done.lost})

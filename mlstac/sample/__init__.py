@@ -61,6 +61,7 @@ from mlstac.sample._media import (
     encode_field,
     infer_media_type,
 )
+from mlstac.sample._origins import Origin
 from mlstac.sample._properties import RESERVED_PREFIXES, RESERVED_PROPERTIES
 from mlstac.sample._row import Grid, Row, sample_row
 from mlstac.sample._sample import Sample
@@ -100,6 +101,7 @@ __all__ = [
     "Entry",
     "Grid",
     "Header",
+    "Origin",
     "PackedSample",
     "Row",
     "Sample",

@@ -52,7 +52,8 @@ class Sample:
     properties : mapping of str to scalar or flat list, optional
         Columns of the catalog.
     derived_from : pystac.Item, dict, str or list of these, optional
-        STAC Items that the sample was made of, or their addresses; the row links to them (rel ``derived_from``).
+        STAC Items that the sample was made of, or their addresses; the row links to them (rel ``derived_from``). A
+        file of this machine is named by its path from the catalog's folder.
 
     Raises
     ------

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import mlstac
-from mlstac.authoring._delivery import Delivery
-from mlstac.errors import AccessError, ExistsError, InvalidArgumentError
+from mlstac.authoring._remote import RemoteTarget
+from mlstac.errors import AccessError, ExistsError, MissingFileError
 from mlstac.storage import Store
 from tests.authoring.test_publish import samples
 
@@ -117,19 +117,89 @@ def test_a_killed_run_shows_nothing_and_goes_on_after_its_last_whole_shard(bucke
         timeout=100,
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
-    assert not [path for method, path in before.passed if method == "PUT"]
+    there = shards_at(options)
+    assert 2 <= len(there) <= 4
+    with pytest.raises(MissingFileError):
+        mlstac.load("s3://bucket/chips", framework="numpy", storage_options=options)
     [folder] = working_folders(cache)
-    whole = {path.name: path.stat().st_mtime_ns for path in (folder / "train").glob("*.safetensors")}
-    assert whole
+    assert len(list(folder.rglob("*.safetensors"))) <= 1
     seen = []
 
     def rest(skip):
         seen.append(skip)
         return samples(skip, 9)
 
+    before.passed.clear()
     mlstac.write({"train": rest}, "s3://bucket/chips", license="MIT", shard_size="7kB", storage_options=options)
-    assert seen[0] > 0
+    assert seen[0] >= 2
     assert_there(options)
+    sent = {path.split()[0] for method, path in before.passed if method == "PUT"}
+    assert not [
+        name for name in list(there)[: seen[0] // 2] if any(name in path for path in sent)
+    ]  # those in the journal
+    assert len(shards_at(options)) == 5
+
+
+def shards_at(options, url="s3://bucket/chips"):
+    with Store(url, storage_options=options) as store:
+        return {name: stored for name, stored in store.list().items() if ".safetensors" in name}
+
+
+def test_the_disk_here_holds_no_more_than_two_shards(bucket, cache):
+    _, options = bucket
+    held = []
+
+    def watched():
+        for sample in samples(0, 60):
+            found = [path.stat().st_size for path in (cache / "mlstac").rglob("*.safetensors*")]
+            held.append(sum(found))
+            yield sample
+
+    mlstac.write(watched(), "s3://bucket/chips", license="MIT", shard_size="15kB", storage_options=options)
+    assert max(held) <= 2 * 16_000
+    assert len(shards_at(options)) == 15
+    assert not working_folders(cache)
+
+
+@pytest.mark.parametrize("found", ["ours", "theirs"])
+def test_a_shard_that_was_sent_and_not_yet_written_down_is_ours_only_if_it_is_the_same(bucket, cache, found):
+    _, options = bucket
+    before = cut_off(options)
+    [folder] = working_folders(cache)
+    first, second = sorted(shards_at(options))[:2]
+    # as a process leaves it that is killed between upload and journal
+    with Store("s3://bucket/chips", storage_options=options) as store:
+        (folder / "train").mkdir(exist_ok=True)
+        store.fetch(second, folder / second)
+        for fragment in sorted(folder.rglob("journal/*/*.parquet"))[1:]:
+            fragment.unlink()
+        if found == "theirs":
+            store.put(second, b"somebody else's")
+    mlstac.write(
+        {"train": samples(0, 9)}, "s3://bucket/chips", license="MIT", shard_size="7kB", storage_options=options
+    )
+    assert_there(options)
+    now = shards_at(options)
+    assert now[first] == before[first]
+    with Store("s3://bucket/chips", storage_options=options) as store:
+        assert (store.read(second) == b"somebody else's") == (found == "theirs")
+    ds = mlstac.load("s3://bucket/chips", framework="numpy", storage_options=options)
+    rows = ds.metadata.to_table(["assets"])["assets"].to_pylist()
+    names = {row["image"]["href"] for row in rows}
+    assert ("./" + second.partition("/")[2] in names) == (found == "ours")
+    ds.close()
+
+
+def cut_off(options):
+    """Leave an unfinished run at the URL; what is there of it."""
+
+    def broken():
+        yield from samples(0, 7)
+        raise RuntimeError("the disk of the camera is gone")
+
+    with pytest.raises(RuntimeError):
+        mlstac.write({"train": broken()}, "s3://bucket/chips", license="MIT", shard_size="7kB", storage_options=options)
+    return shards_at(options)
 
 
 def test_a_bucket_that_is_not_there_or_refuses_is_told_before_the_first_sample(bucket):
@@ -146,13 +216,6 @@ def test_a_bucket_that_is_not_there_or_refuses_is_told_before_the_first_sample(b
     with pytest.raises(AccessError, match="storage_options"):
         mlstac.write(counted(), "s3://bucket/chips", license="MIT", storage_options=options)
     assert not taken
-
-
-def test_parts_and_appends_name_the_way_to_a_url(tmp_path):
-    with pytest.raises(InvalidArgumentError, match=r"mlstac\.publish"):
-        mlstac.write_parts([lambda: samples(0, 3)], "s3://bucket/chips", id="chips")
-    with pytest.raises(InvalidArgumentError, match=r"mlstac\.publish"):
-        mlstac.append("s3://bucket/chips", samples(0, 3))
 
 
 def test_what_is_written_to_the_hub_shows_in_one_commit(hub, cache):
@@ -174,16 +237,16 @@ def test_what_is_written_to_the_hub_shows_in_one_commit(hub, cache):
 
 def test_the_working_folder_goes_before_another_writer_may_take_it(bucket, cache, monkeypatch):
     _, options = bucket
-    clear, refused = Delivery.clear, []
+    settle, refused = RemoteTarget.settle, []
 
-    def look(delivery):
-        monkeypatch.setattr(Delivery, "clear", clear)
+    def look(target):
+        monkeypatch.setattr(RemoteTarget, "settle", settle)
         with pytest.raises(ExistsError, match="another writer is at work") as seen:
             write(options, overwrite=True)
         refused.append(seen)
-        clear(delivery)
+        settle(target)
 
-    monkeypatch.setattr(Delivery, "clear", look)
+    monkeypatch.setattr(RemoteTarget, "settle", look)
     write(options)
     assert len(refused) == 1
     assert not working_folders(cache)

@@ -112,3 +112,35 @@ def test_other_links_are_other_samples_to_a_run_that_goes_on(tmp_path):
 def test_what_is_no_item_is_refused(origin, words):
     with pytest.raises(InvalidSampleError, match=words):
         mlstac.Sample({"x": np.zeros(1)}, derived_from=origin)
+
+
+@pytest.mark.parametrize("form", ["path", "text", "url", "item"])
+def test_a_file_of_this_machine_is_named_from_the_catalogs_folder_and_not_from_its_root(tmp_path, form):
+    file = tmp_path / "items" / "scene one.json"
+    file.parent.mkdir()
+    item = make_item(str(file))
+    item.save_object(include_self_link=True)
+    origin = {"path": file, "text": str(file), "url": file.as_uri(), "item": item}[form]
+    write(tmp_path / "cut", origin, "../beside.json")
+    hrefs = [[link["href"] for link in links] for links in links_of(tmp_path / "cut")]
+    assert hrefs == [["../../items/scene one.json"], ["../beside.json"]]
+    assert pystac.Item.from_file(tmp_path / "cut" / "train" / hrefs[0][0]).id == "S2A_30TXM"
+    for part in (tmp_path / "cut").rglob("*.parquet"):
+        assert str(tmp_path).encode() not in part.read_bytes()
+
+
+def test_a_file_of_this_machine_is_refused_where_nothing_leads_to_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sample = mlstac.Sample({"x": np.zeros(1, np.uint8)}, id="a", derived_from=str(tmp_path / "item.json"))
+    with pytest.raises(InvalidSampleError, match=r"sample 'a' is derived_from a file of this machine.*URL") as seen:
+        mlstac.write([sample], f"memory://{tmp_path.name}/cut", license="MIT")
+    assert str(tmp_path) not in str(seen.value)
+
+
+def _one(href):
+    return [mlstac.Sample({"x": np.zeros(1, np.uint8)}, derived_from=href)]
+
+
+def test_parts_name_such_a_file_alike(tmp_path):
+    mlstac.write_parts([lambda: _one(str(tmp_path / "item.json"))], tmp_path / "cut", id="cut", license="MIT")
+    assert [link["href"] for [link] in links_of(tmp_path / "cut")] == ["../../item.json"]

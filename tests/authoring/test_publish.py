@@ -248,7 +248,8 @@ def test_files_that_the_dataset_does_not_name_stay_at_home(host, chips):
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 def test_large_files_go_in_parts_and_are_known_again(host, tmp_path, monkeypatch):
     """S3's parts are of 5 MiB at the least; the emulator of Google's has no uploads in parts."""
-    monkeypatch.setattr("mlstac.storage._store.PART_BYTES", 5 << 20)
+    for module in ("_store", "_digests"):
+        monkeypatch.setattr(f"mlstac.storage.{module}.PART_BYTES", 5 << 20)
     noise = np.random.default_rng(0).integers(0, 256, (12, 1 << 20), dtype=np.uint8)
     folder = tmp_path / "big"
     mlstac.write([{"x": row} for row in noise], folder, id="big", license="MIT")

@@ -162,7 +162,7 @@ def test_another_dataset_is_not_replaced_by_mistake(hub, publish, chips, tmp_pat
 def test_a_server_that_is_gone_is_told(hub, publish, chips):
     done = publish(chips, environment={"HF_ENDPOINT": "http://127.0.0.1:1"})
     assert done["error"] == "UnavailableError"
-    assert "publish again" in done["message"]
+    assert "make the same call again" in done["message"]
 
 
 def test_a_card_that_was_edited_on_the_hub_stays(hub, publish, tmp_path):

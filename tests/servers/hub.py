@@ -306,6 +306,22 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = parse_qs(body.decode())["paths"]
         return as_json([_describe(path, files[path]) for path in wanted if path in files])
 
+    def _tree(self, repository: Repository, found: dict[str, str], body: bytes, known: bool) -> Answer:
+        files = repository.commits[repository.find(found["rev"]) or ""]
+        folder = f"{found['path']}/" if found["path"] else ""
+        inside = {name: file for name, file in files.items() if name.startswith(folder)}
+        if folder and not inside:
+            return refusal(404, "EntryNotFound", "Entry not found")
+        if "recursive=true" in self.path.lower():
+            return as_json([_describe(name, file) for name, file in inside.items()])
+        folders = {folder + name.removeprefix(folder).partition("/")[0]: name.removeprefix(folder) for name in inside}
+        return as_json(
+            [
+                {"type": "directory", "path": name, "oid": "0" * 40} if "/" in rest else _describe(name, files[name])
+                for name, rest in folders.items()
+            ]
+        )
+
     def _branch(self, repository: Repository, found: dict[str, str], body: bytes, known: bool) -> Answer:
         if found["name"] in repository.refs:
             return as_json({"error": "Reference already exists"}, 409)
@@ -366,6 +382,7 @@ _ROUTES: list[tuple[str, Callable[..., Answer]]] = [
     (rf"{_API}/commit/(?P<rev>[^/]+)", _Handler._commit),
     (rf"{_API}(?:/revision/(?P<rev>[^/]+))?", _Handler._info),
     (rf"{_API}/paths-info/(?P<rev>[^/]+)", _Handler._paths),
+    (rf"{_API}/tree/(?P<rev>[^/]+)(?:/(?P<path>.+))?", _Handler._tree),
     (rf"{_API}/branch/(?P<name>[^/]+)", _Handler._branch),
     (rf"{_API}/tag/(?P<rev>[^/]+)", _Handler._tag),
     (rf"/datasets/{_ID}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", _Handler._resolve),

@@ -1,0 +1,267 @@
+"""A branch of a dataset repository of the Hugging Face Hub: what is there, and commits to it."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, cast
+
+from mlstac.authoring._progress import sending
+from mlstac.errors import (
+    AccessError,
+    ChangedError,
+    InvalidArgumentError,
+    MissingFileError,
+    MissingPackageError,
+    MlstacError,
+    StorageError,
+    UnavailableError,
+)
+from mlstac.storage import HubPlace, redact
+
+MAIN = "main"
+_AT_ONCE = 64
+"""Files that are handed to the client together."""
+_MOST_REGULAR = 2**30
+"""The Hub puts no file of this size into git itself."""
+
+
+class Seat:
+    """A branch of a repository, and what is asked of it. Every error of the client comes out as one of ours."""
+
+    def __init__(self, client: ModuleType, api: Any, place: HubPlace, branch: str) -> None:
+        self._client = client
+        self._api = api
+        self._place = place
+        self._branch = branch
+        self._common = {"repo_id": place.repository, "repo_type": "dataset"}
+
+    def head(self) -> str | None:
+        """The commit of the branch; None where there is no such branch, or no such repository."""
+        errors = self._client.errors
+        with self.named("looking for"):
+            try:
+                return str(self._api.repo_info(**self._common, revision=self._branch).sha)
+            except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+                if isinstance(error, errors.GatedRepoError):
+                    raise
+                return None
+
+    def make(self, *, private: bool | None) -> None:
+        """Make the repository and the branch where they are missing."""
+        with self.named("making"):
+            self._api.create_repo(**self._common, private=private, exist_ok=True)
+            if self._branch != MAIN:
+                self._api.create_branch(**self._common, branch=self._branch, exist_ok=True)
+
+    def describe(self, paths: list[str], commit: str) -> dict[str, Any]:
+        """What the repository says of some files; those that it does not have are left out."""
+        found = {}
+        with self.named("listing"):
+            for start in range(0, len(paths), 256):
+                some = self._api.get_paths_info(**self._common, paths=paths[start : start + 256], revision=commit)
+                found.update({info.path: info for info in some if hasattr(info, "size")})
+        return found
+
+    def commit(
+        self,
+        files: Mapping[str, Path | bytes],
+        *,
+        remove: Sequence[str] = (),
+        parent: str | None,
+        message: str,
+        progress: bool | None,
+    ) -> str:
+        """Upload files, then show them all by one commit; return it once the files are there as they are here.
+
+        Parameters
+        ----------
+        files : mapping of str to Path or bytes
+            By their paths in the repository.
+        remove : sequence of str
+            Paths of files that the commit takes away.
+        parent : str, optional
+            The commit that this one must follow.
+        """
+        sizes = {path: len(file) if isinstance(file, bytes) else file.stat().st_size for path, file in files.items()}
+        paths = list(files)
+        with self.named("uploading to"), sending(sum(sizes.values()), progress) as sent:
+            additions: list[Any] = []
+            for start in range(0, len(paths), _AT_ONCE):
+                batch = [
+                    counted_addition(self._client, path, files[path], sent) for path in paths[start : start + _AT_ONCE]
+                ]
+                self._api.preupload_lfs_files(**self._common, additions=batch, revision=self._branch, free_memory=False)
+                for addition in batch:
+                    addition.told(sizes[addition.path_in_repo])  # all of it, where the client has told of none
+                additions += batch
+            removals = [self._client.CommitOperationDelete(path) for path in remove]
+            made = self._api.create_commit(
+                **self._common,
+                operations=[*additions, *removals],
+                commit_message=message,
+                revision=self._branch,
+                parent_commit=parent,
+            )
+        found = self.describe(paths, made.oid)
+        for path, size in sizes.items():
+            info = found.get(path)
+            if info is None or info.size != size:
+                held = "nothing" if info is None else f"{info.size} bytes"
+                url = redact(self._place.file(path, revision=self._branch))
+                raise StorageError(f"{url}: {size} bytes were sent, and {held} is there; make the same call again")
+        return str(made.oid)
+
+    def tree(self, folder: str, commit: str) -> Iterator[Any]:
+        """What the repository says of all files in a folder and below it."""
+        errors = self._client.errors
+        with self.named("listing"):
+            try:
+                found = self._api.list_repo_tree(
+                    **self._common, path_in_repo=folder or None, recursive=True, revision=commit
+                )
+                yield from (info for info in found if hasattr(info, "size"))
+            except errors.EntryNotFoundError:  # no such folder yet
+                return
+
+    def tag(self, name: str, commit: str) -> None:
+        """Give a commit a name; one that has that name already is left alone."""
+        with self.named("tagging"):
+            try:
+                self._api.create_tag(**self._common, tag=name, revision=commit)
+            except self._client.errors.HfHubHTTPError as error:
+                if _status_of(error) == 409:
+                    raise InvalidArgumentError(
+                        f"{self._place.page} has a tag {name!r} already, and a tag stays where it is; choose another"
+                    ) from None
+                raise
+
+    @contextmanager
+    def named(self, doing: str) -> Iterator[None]:
+        """Raise errors of ours. What the client says is left out: it may hold signed URLs."""
+        page = self._place.page
+        try:
+            yield
+        except MlstacError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the client raises its transport's errors too
+            told = error if isinstance(error, self._client.errors.HfHubHTTPError) else error.__cause__
+            status = _status_of(told)
+        else:
+            return
+        if not status:
+            raise UnavailableError(
+                f"{doing} {page}: the connection broke off; nothing is shown of what was uploaded: make the same "
+                f"call again, and it goes on"
+            )
+        said = (getattr(told, "server_message", None) or "").split("\n")[0][:200]
+        shown = f"{doing} {page}: the Hub answered {status}{f' ({said})' if said and '://' not in said else ''}"
+        if status in (401, 403):
+            raise AccessError(
+                f"{shown}; log in with `hf auth login` (or set HF_TOKEN) with a token that may write there"
+            )
+        if status == 404:
+            raise MissingFileError(f"{shown}; check the name, and that your token may write there")
+        if status == 412:
+            raise ChangedError(
+                f"{shown}; somebody else has put a commit there meanwhile: look at it, then make the same call again"
+            )
+        raise UnavailableError(
+            f"{shown}; nothing is shown of what was uploaded: make the same call again, and it goes on"
+        )
+
+
+def counted_addition(client: ModuleType, path: str, file: Path | bytes, sent: Callable[[int], object]) -> Any:
+    """A file for a commit that tells of its bytes as they are sent.
+
+    The client reads a file that goes as Git LFS through ``as_file(with_tqdm=True)``. What goes by Xet it reads on its
+    own: that is told at the end of a file.
+    """
+
+    class Counted(client.CommitOperationAdd):  # type: ignore[name-defined,misc]
+        n_told = 0
+
+        def told(self, up_to: int) -> None:
+            if up_to > self.n_told:  # a part that is sent once more is told of once
+                sent(up_to - self.n_told)
+                self.n_told = up_to
+
+        @contextmanager
+        def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
+            with super().as_file() as opened:
+                yield cast(BinaryIO, _Told(opened, self.told)) if with_tqdm else opened
+
+    return Counted(path, file if isinstance(file, bytes) else str(file))
+
+
+class _Told:
+    """A file that tells how far it was read."""
+
+    def __init__(self, file: BinaryIO, told: Callable[[int], object]) -> None:
+        self._file = file
+        self._told = told
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._told(self._file.tell())
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self.read(1 << 20):
+            yield data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def import_client(options: Mapping[str, Any]) -> ModuleType:
+    unknown = sorted(set(options) - {"token", "endpoint"})
+    if unknown:
+        raise InvalidArgumentError(f"storage_options of the Hub are token and endpoint, not {', '.join(unknown)}")
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError as error:
+        if error.name != "huggingface_hub":
+            raise
+        raise MissingPackageError("the Hub needs huggingface_hub; run: pip install huggingface_hub") from error
+    return huggingface_hub
+
+
+def branch_of(place: HubPlace, revision: str | None) -> str:
+    if revision is not None and place.revision not in (None, revision):
+        raise InvalidArgumentError(
+            f"the URL names the revision {place.revision!r}, and revision={revision!r} is given too; give one"
+        )
+    return revision or place.revision or MAIN
+
+
+def digests_of(path: Path) -> tuple[str, str]:
+    """The names that the Hub may have for a file's contents: its sha256, in LFS, and git's own."""
+    data = path.read_bytes() if path.stat().st_size < _MOST_REGULAR else b""
+    with path.open("rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    return sha256, hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
+
+
+def same_contents(info: Any, file: Path, *, sha256: str | None = None) -> bool:
+    """Tell whether the Hub has a file: by sha256 where it is in LFS, else as git names its contents.
+
+    Parameters
+    ----------
+    info : RepoFile or None
+        What the Hub says of it.
+    sha256 : str, optional
+        Of the file here, where it is known.
+    """
+    if info is None or info.size != file.stat().st_size:
+        return False
+    if info.lfs is not None and sha256 is not None:
+        return bool(info.lfs.sha256 == sha256)
+    return (info.lfs.sha256 if info.lfs is not None else info.blob_id) in digests_of(file)
+
+
+def _status_of(error: Any) -> int:
+    """HTTP status that an error of the client stands for; 0 where there was no answer."""
+    response = getattr(error, "response", None)
+    return int(getattr(response, "status_code", 0) or 0)
