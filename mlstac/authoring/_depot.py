@@ -35,6 +35,9 @@ class Depot(Protocol):
     def send(self, name: str, path: Path) -> None:
         """Upload a file whose name was free, and see that it is there."""
 
+    def put(self, name: str, path: Path) -> None:
+        """Upload a small file, in the place of what has its name."""
+
     def is_same(self, stored: Stored, path: Path) -> bool:
         """Whether a file there is surely the one here."""
 
@@ -84,6 +87,10 @@ class StoreDepot:
     def send(self, name: str, path: Path) -> None:
         """Upload a file whose name was free, and see that it is there."""
         self._store.send(name, path, new=True)
+
+    def put(self, name: str, path: Path) -> None:
+        """Upload a small file, in the place of what has its name."""
+        self._store.send(name, path)
 
     def is_same(self, stored: Stored, path: Path) -> bool:
         """Whether a file there is surely the one here."""

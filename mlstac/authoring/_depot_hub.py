@@ -71,6 +71,10 @@ class HubDepot:
         """Refuse: all files wait for the commit."""
         raise StateError(f"{name} cannot go to the Hub alone; it goes with the collection, from {path}")
 
+    def put(self, name: str, path: Path) -> None:
+        """Refuse, as `send` does."""
+        self.send(name, path)
+
     def is_same(self, stored: Stored, path: Path) -> bool:
         """Whether a file there is surely the one here."""
         return stored.size == path.stat().st_size and stored.tag in digests_of(path)

@@ -5,59 +5,28 @@ in the order of the parts, its shards take their names in the dataset and its ro
 commit then is that of any authoring. Nothing is copied: a shard is written once and renamed.
 """
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass, replace
 from pickle import PicklingError
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import Any
 
 from mlstac.authoring._commit import commit
 from mlstac.authoring._description import Description
-from mlstac.authoring._identity import Ids
-from mlstac.authoring._iterables import each_sample
-from mlstac.authoring._journal import PARTS, Journal, Run, ShardRecord
+from mlstac.authoring._gathering import Gathering
+from mlstac.authoring._journal import PARTS, Run
+from mlstac.authoring._part import Part, PartJob, whole_run, write_part
 from mlstac.authoring._progress import Progress
-from mlstac.authoring._properties import Properties
-from mlstac.authoring._samples import ChangedSamplesError
 from mlstac.authoring._session import Session
-from mlstac.authoring._shard import shard_name
-from mlstac.authoring._splitting import Splitting, read_splitting
+from mlstac.authoring._splitting import read_splitting
 from mlstac.authoring._target import Target
 from mlstac.authoring._write import as_collection
 from mlstac.authoring._writer import Writer
 from mlstac.collection import Collection, check_split_name
-from mlstac.errors import InvalidArgumentError, InvalidSampleError, StorageError
-
-Part = Callable[[], Iterable[Any]]
-
-_WHOLE: Final = "whole"
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a worker is sent: all that it takes to write one part."""
-
-    name: str
-    """Folder of the part under the run's."""
-    split: str
-    number: int
-    """Of the part in its split; ids of samples that have none hold it."""
-    part: Part
-    splitting: Splitting | None
-    batched: bool
-    path: str
-    """Of the part's folder."""
-    home: str
-    """Of the dataset's."""
-    collection: Collection
-    options: dict[str, Any]
-
-    @property
-    def what(self) -> str:
-        return f"part {self.number} of split {self.split!r}" if self.splitting is None else f"part {self.number}"
+from mlstac.errors import InvalidArgumentError, StorageError
+from mlstac.storage import is_remote, parse_hub, redact
 
 
 def write_parts(
@@ -89,7 +58,8 @@ def write_parts(
         Of the split ``train``, or of each split. A callable takes no argument and returns an iterable of samples. To
         go to another process it must be picklable: a function at the top of a module, or `functools.partial` of one.
     path : str or path-like
-        Folder of the dataset. Every worker must see it under this path.
+        Folder of the dataset, which every worker must see under this path. Or a URL as `publish` takes it, but for the
+        Hub's: each worker uploads its own shards, and nothing but the store is shared.
     collection : Collection or mapping, optional
         As for `write`. Describe the tensors in it where the first samples of two parts might not show the same.
     executor : concurrent.futures.Executor, optional
@@ -137,20 +107,49 @@ def write_parts(
             )
         collection = splitting.say(collection)
     options: dict[str, Any] = {"shard_size": shard_size, "layout": layout, "compression": compression}
-    Target(path)  # a folder, for every worker is to see it
+    if is_remote(path) and parse_hub(os.fspath(path)) is not None:
+        raise InvalidArgumentError(
+            f"{redact(os.fspath(path))}: the Hub takes a dataset by one commit, not in parts; write the parts to a"
+            " folder that all workers see, and then publish that"
+        )
     whole = Writer(path, collection, overwrite=overwrite, storage_options=storage_options, **options)
     counts = {split: len(some) for split, some in by_split.items()}
     settings = {**whole.settings(), "parts": counts, "split_by": None if splitting is None else splitting.to_json()}
     session = Session(whole.target, settings=settings, overwrite=overwrite)
     try:
-        folder, home = f"{PARTS}/{session.run.number:05d}", str(whole.target.root)
-        jobs: list[_Job] = []
+        home = os.fspath(path)
+        if is_remote(path):
+            folder = _journals_at_store(settings, session.run)
+            first = session.run.settings.get("part_folders")
+            if first is None:
+                first = _free_folder(whole.target)
+                session.run.save(part_folders=first)
+        else:
+            home, first = str(whole.target.root), None
+            folder = f"{PARTS}/{session.run.number:05d}"
+        jobs: list[PartJob] = []
         for split, some in by_split.items():
             for number, part in enumerate(some):
                 name = f"{len(jobs):05d}"
-                place = str(whole.target.path(f"{folder}/{name}"))
-                jobs.append(_Job(name, split, number, part, splitting, batched, place, home, collection, options))
-        gathering = _Gathering(session, Description(collection, layout=layout), Progress(shown=progress))
+                own = None if first is None else f"{first + len(jobs):05d}"
+                place = f"{folder}/{name}"
+                jobs.append(
+                    PartJob(
+                        name,
+                        split,
+                        number,
+                        part,
+                        splitting,
+                        batched,
+                        home,
+                        place,
+                        own,
+                        storage_options,
+                        collection,
+                        options,
+                    )
+                )
+        gathering = Gathering(session, Description(collection, layout=layout), Progress(shown=progress))
         _write_all(jobs, gathering, executor)
         if not len(session.run):
             raise InvalidArgumentError("there was no sample in any part; give at least one")
@@ -185,53 +184,26 @@ def _by_split(parts: Any) -> dict[str, list[Part]]:
     return found
 
 
-# ---------------------------------------------------------------------- where the parts are written
+def _journals_at_store(settings: Mapping[str, Any], run: Run) -> str:
+    """Folder of the parts' journals: the same for the same call on the same state, from whichever machine."""
+    decides = json.dumps([settings, run.settings["replaces"]], sort_keys=True, default=str)
+    return f"{PARTS}/{hashlib.sha256(decides.encode()).hexdigest()[:16]}"
 
 
-def write_part(job: _Job) -> int:
-    """Write one part, or what is left of it, in whatever process this is; the number of its samples."""
-    target = Target(job.path)
-    run = _whole_run(target)
-    if run is None:
-        try:
-            _write(job)
-        except ChangedSamplesError:
-            # Not the samples that a killed attempt had written: nobody has seen those, so start afresh.
-            for stale in Journal(target).runs():
-                stale.discard(shards=True)
-            _write(job)
-        run = _whole_run(target)
-        assert run is not None
-    return sum(record.n_samples for record in run.records())
+def _free_folder(target: Target) -> int:
+    """The number after those of all folders of shards, in any split."""
+    inner = [name for split in target.folders("") if not split.startswith(".") for name in target.folders(split)]
+    return max((int(name) for name in inner if name.isdecimal() and len(name) == 5), default=-1) + 1
 
 
-def _write(job: _Job) -> None:
-    try:
-        with Writer.of_part(job.path, job.collection, number=job.number, home=job.home, **job.options) as writer:
-            for number, sample in enumerate(each_sample(job.part(), batched=job.batched)):
-                split = job.split
-                if job.splitting is not None:
-                    split = job.splitting.split_of(sample, writer.tensors, number=number)
-                writer.add(sample, split=split)
-    except Exception as error:
-        error.add_note(f"while writing {job.what}")
-        raise
-
-
-def _whole_run(target: Target) -> Run | None:
-    """The run of a part that has all of its shards; None where it has not."""
-    runs = Journal(target).runs()
-    return runs[-1] if runs and runs[-1].settings.get(_WHOLE) else None
-
-
-def _write_all(jobs: Sequence[_Job], gathering: "_Gathering", executor: Executor | None) -> None:
+def _write_all(jobs: Sequence[PartJob], gathering: "Gathering", executor: Executor | None) -> None:
     """Have the parts written that are not, and take each in as its turn comes."""
     futures: dict[str, Future[int]] = {}
     try:
         waiting = [job for job in jobs if not gathering.has(job)]
         if executor is not None:
             for job in waiting:
-                if _whole_run(Target(job.path)) is None:
+                if whole_run(job.target()) is None:
                     futures[job.name] = executor.submit(write_part, job)
         for job in waiting:
             if executor is None:
@@ -247,7 +219,7 @@ def _write_all(jobs: Sequence[_Job], gathering: "_Gathering", executor: Executor
         gathering.progress.close()
 
 
-def _result(future: "Future[int]", job: _Job) -> int:
+def _result(future: "Future[int]", job: PartJob) -> int:
     try:
         return future.result()
     except BrokenExecutor as error:
@@ -262,109 +234,3 @@ def _result(future: "Future[int]", job: _Job) -> int:
             f"{job.what} cannot be sent to another process ({error}); give a function at the top of a module, or"
             " functools.partial of one"
         ) from error
-
-
-# ---------------------------------------------------------------------- how they become one dataset
-
-
-class _Gathering:
-    """The dataset's own journal, and what all parts so far have in common."""
-
-    def __init__(self, session: Session, description: Description, progress: Progress) -> None:
-        self.session = session
-        self.description = description
-        self.progress = progress
-        self.splits: list[str] = []
-        """In the order in which parts brought them."""
-        self._properties = Properties()
-        self._ids = Ids()
-        self._numbers: dict[str, int] = {}
-        self._taken: dict[str, list[ShardRecord]] = {}
-        records = session.run.records()
-        for record in records:
-            self._note(record)
-        if records:
-            description.restore(records[-1].description)
-            self._properties.restore(records[-1].properties)
-            for name in session.run.ids():
-                self._ids.add(name)
-
-    def has(self, job: _Job) -> bool:
-        """Whether all shards of a part are the dataset's already."""
-        taken = self._taken.get(job.name, [])
-        return bool(taken) and len(taken) == taken[0].part_shards
-
-    def take_in(self, job: _Job) -> None:
-        """Give a part's shards their names in the dataset, and its rows to the dataset's journal."""
-        source = Target(job.path)
-        run = _whole_run(source)
-        if run is None:
-            raise StorageError(
-                f"{job.what} was written, but is not in {source}; write_parts needs a folder that every worker and"
-                " this process see under the same path"
-            )
-        records = run.records()
-        done = len(self._taken.get(job.name, []))
-        try:
-            if records:
-                self.description.absorb(records[-1].description)
-                self._properties.absorb(records[-1].properties)
-            for at in range(done, len(records)):
-                self._check_ids(run, at)
-        except InvalidSampleError as error:
-            source.remove_tree("")  # the others are kept: this one is written again once it is mended
-            raise InvalidSampleError(f"{job.what}: {error}") from error
-        for at in range(done, len(records)):
-            self._take_shard(source, run.rows(at), records[at], job=job, part_shards=len(records))
-        source.remove_tree("")
-
-    def _check_ids(self, run: Run, at: int) -> None:
-        for name in run.rows(at, ["id"])["id"].to_pylist():
-            if not self._ids.add(name):
-                raise InvalidSampleError(
-                    f"id {name!r} is used twice; ids are unique in the whole collection: give each sample its own"
-                )
-
-    def _take_shard(self, source: Target, rows: pa.Table, shard: ShardRecord, *, job: _Job, part_shards: int) -> None:
-        split, target = shard.split, self.session.target
-        number = self._numbers.get(split, self.session.first_shard(split))
-        name = shard_name(split, number) + shard.name.removeprefix(shard_name(split, shard.number))
-        self.session.make_folder(name.rpartition("/")[0])
-        # Killed between here and the journal's line, the next call finds the shard under its new name.
-        if source.exists(shard.name):
-            target.move_in(source.path(shard.name), name)
-        elif target.size(name) != shard.size:
-            raise StorageError(f"a shard of {job.what} is lost ({source.path(shard.name)}); use overwrite=True")
-        record = replace(
-            shard,
-            name=name,
-            number=number,
-            description=self.description.to_json(),
-            properties=self._properties.to_json(),
-            part=job.name,
-            part_shards=part_shards,
-        )
-        self.session.run.append(_with_href(rows, f"./{name.removeprefix(split + '/')}"), record)
-        self._note(record)
-
-    def _note(self, record: ShardRecord) -> None:
-        self._numbers[record.split] = record.number + 1
-        self._taken.setdefault(record.part or "", []).append(record)
-        self.progress.add(record.split, record.n_samples)
-        if record.split not in self.splits:
-            self.splits.append(record.split)
-
-
-def _with_href(rows: pa.Table, href: str) -> pa.Table:
-    """The rows of a shard under another name."""
-    assets = rows["assets"].combine_chunks()
-    tensors = []
-    for tensor in assets.type:
-        asset = assets.field(tensor.name)
-        fields = [
-            pa.repeat(pa.scalar(href, field.type), len(asset)) if field.name == "href" else asset.field(field.name)
-            for field in asset.type
-        ]
-        tensors.append(pa.StructArray.from_arrays(fields, fields=list(asset.type), mask=asset.is_null()))
-    made = pa.StructArray.from_arrays(tensors, fields=list(assets.type), mask=assets.is_null())
-    return rows.set_column(rows.schema.get_field_index("assets"), rows.schema.field("assets"), made)

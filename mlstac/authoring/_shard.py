@@ -33,12 +33,16 @@ _MULTIHASH_SHA256 = "1220"
 _WRITE_BYTES = 4 * 2**20
 
 
-def shard_name(split: str, number: int, *, compression: Compression | None = None) -> str:
+def shard_name(split: str, number: int, *, compression: Compression | None = None, folder: str | None = None) -> str:
     """Name of a shard in the dataset's folder.
 
-    The first thousand lie beside the catalog, the next in ``00/``, then ``01/``, and so on.
+    The first thousand lie beside the catalog, the next in ``00/``, then ``01/``, and so on; or all in a folder of their
+    own.
     """
-    folder = f"{number // SHARDS_A_FOLDER - 1:02d}/" if number >= SHARDS_A_FOLDER else ""
+    if folder is None:
+        folder = f"{number // SHARDS_A_FOLDER - 1:02d}/" if number >= SHARDS_A_FOLDER else ""
+    else:
+        folder = f"{folder}/"
     suffix = "" if compression is None else compression.suffix
     return f"{split}/{folder}{number:05d}.safetensors{suffix}"
 

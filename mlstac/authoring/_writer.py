@@ -144,15 +144,24 @@ class Writer:
         """Samples may come from several threads; one at a time is taken in."""
         self._broken: BaseException | None = None
         self._part: int | None = None
+        self._folder: str | None = None
         self.collection: Collection | None = None
         """The collection as written; None until then."""
 
     @classmethod
-    def of_part(cls, path: str, collection: Collection, *, number: int, home: str, **options: Any) -> "Writer":
-        """A writer of one part of a dataset at ``home``: it ends without catalogs and without a collection."""
-        writer = cls(path, collection, progress=False, **options)
-        writer._part = number
-        writer._home = Target(home)
+    def of_part(
+        cls, target: Target, collection: Collection, *, number: int, home: Target, folder: str | None, **options: Any
+    ) -> "Writer":
+        """A writer of one part of a dataset at ``home``: it ends without catalogs and without a collection.
+
+        Parameters
+        ----------
+        folder : str, optional
+            In each split, for the part's shards.
+        """
+        writer = cls(target.root, collection, progress=False, **options)
+        writer._target, writer._home = target, home
+        writer._part, writer._folder = number, folder
         return writer
 
     @property
@@ -523,10 +532,10 @@ class Writer:
         shard = self._open[split]
         layouts = self._description.layouts(shard.shapes, split=split)
         number = self._numbers.get(split, session.first_shard(split))
-        name = shard_name(split, number, compression=self._compression)
+        name = shard_name(split, number, compression=self._compression, folder=self._folder)
         while name in self._target.taken:  # by another writer's, since the run began
             number += 1
-            name = shard_name(split, number, compression=self._compression)
+            name = shard_name(split, number, compression=self._compression, folder=self._folder)
         with self._whole():
             self._description.note_shard(split, shard.shapes, layouts)
             record = ShardRecord(

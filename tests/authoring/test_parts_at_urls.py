@@ -1,0 +1,147 @@
+"""Parts written at a store, each by a worker that shares nothing with the others but the store."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+
+import mlstac
+from mlstac.errors import ExistsError, InvalidArgumentError
+from mlstac.storage import Store
+from tests.authoring.scenes import read_scene, read_scene_and_die_once, values_of
+from tests.authoring.test_parts import SHARD_BYTES
+
+URL = "s3://bucket/scenes"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """The user's cache, in which the working folders are."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def options(moto_s3):
+    with Store(URL, storage_options=moto_s3) as store:
+        for name in store.list():  # moto's memory is the process's
+            store.remove(name)
+    return moto_s3
+
+
+def write(parts, options, **settings):
+    given = {"id": "scenes", "license": "MIT", "shard_size": SHARD_BYTES, "card": False, **settings}
+    return mlstac.write_parts(parts, URL, storage_options=options, **given)
+
+
+def check_scenes(options, n, cache):
+    """Complete, each sample once, in the order of the parts; and nothing is left of the way there."""
+    wanted = [value for scene in range(n) for value in values_of(scene)]
+    ds = mlstac.load(URL, framework="numpy", storage_options=options)
+    assert [int(ds[number]["x"][0, 0, 0]) for number in range(len(ds))] == wanted
+    assert [row["id"] for row in ds.metadata] == [f"s{value}" for value in wanted]
+    statistics = ds.collection.to_dict()["item_assets"]["x"]["bands"][0]["statistics"]
+    assert statistics["count"] == len(wanted) * 64
+    assert statistics["mean"] == float(np.mean(wanted))
+    ds.close()
+    with Store(URL, storage_options=options) as store:
+        assert not [name for name in store.list() if name.startswith(".mlstac")]
+    assert not mlstac.gc(URL, storage_options=options).files
+    writing = cache / "mlstac" / "writing"
+    assert not writing.exists() or not list(writing.iterdir())
+
+
+def test_parts_in_processes_each_upload_their_own_shards(options, cache):
+    parts = [partial(read_scene, number) for number in range(3)]
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+        write(parts, options, executor=executor)
+    check_scenes(options, 3, cache)
+    assert mlstac.append(URL, list(read_scene(7)), storage_options=options, card=False).train.n_items > 0
+    ds = mlstac.load(URL, framework="numpy", storage_options=options)
+    assert int(ds[len(ds) - 1]["x"][0, 0, 0]) == list(values_of(7))[-1]
+    ds.close()
+
+
+def test_parts_one_after_another_and_in_threads_are_the_same_bytes(options):
+    def stored():
+        with Store(URL, storage_options=options) as store:
+            return {name: there for name, there in store.list().items() if name.startswith("train/")}
+
+    parts = [partial(read_scene, number) for number in range(3)]
+    write(parts, options)
+    alone = stored()
+    with Store(URL, storage_options=options) as store:
+        for name in store.list():
+            store.remove(name)
+    with ThreadPoolExecutor(3) as executor:
+        write(parts, options, executor=executor)
+    assert stored() == alone
+
+
+def test_a_dask_worker_killed_while_writing_costs_nothing_but_its_part(options, tmp_path, cache):
+    distributed = pytest.importorskip("distributed", reason="clusters need dask distributed")
+    parts = [partial(read_scene, number) for number in range(4)]
+    parts[1] = partial(read_scene_and_die_once, 1, marker=tmp_path / "died")
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            local_directory=tmp_path / "scratch",
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = set(client.run(os.getpid).values())
+        write(parts, options, executor=client.get_executor())
+    assert int((tmp_path / "died").read_text()) in pids - {os.getpid()}
+    check_scenes(options, 4, cache)
+
+
+def test_what_failed_goes_on_from_another_machine(options, tmp_path, cache, monkeypatch):
+    asked = []
+
+    def first():
+        asked.append("first")
+        yield from read_scene(0)
+
+    def failing():
+        yield from list(read_scene(1))[:9]
+        raise RuntimeError("the disk of the camera is gone")
+
+    with pytest.raises(RuntimeError, match="camera"):
+        write([first, failing], options)
+    with Store(URL, storage_options=options) as store:
+        before = store.list()
+    assert "collection.json" not in before
+    shards = {name: there for name, there in before.items() if name.endswith(".safetensors")}
+    assert len(shards) > 2
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    write([first, partial(read_scene, 1)], options)
+    with Store(URL, storage_options=options) as store:
+        after = store.list()
+    assert not [name for name in after if name.startswith(".mlstac")]
+    assert {name: after[name] for name in shards if name.startswith("train/00001/")} == {
+        name: there for name, there in shards.items() if name.startswith("train/00001/")
+    }
+
+
+def test_a_dataset_is_replaced_only_when_asked_and_the_hub_is_refused(options):
+    parts = [partial(read_scene, 0)]
+    write(parts, options)
+    with pytest.raises(ExistsError, match="already holds a dataset"):
+        write(parts, options)
+    reader = mlstac.load(URL, framework="numpy", storage_options=options)
+    write([partial(read_scene, 2)], options, overwrite=True)
+    assert int(reader[0]["x"][0, 0, 0]) == next(iter(values_of(0)))
+    reader.close()
+    ds = mlstac.load(URL, framework="numpy", storage_options=options)
+    assert [int(ds[number]["x"][0, 0, 0]) for number in range(len(ds))] == list(values_of(2))
+    ds.close()
+    with pytest.raises(InvalidArgumentError, match="one commit"):
+        mlstac.write_parts(parts, "hf://datasets/me/scenes", id="scenes")
