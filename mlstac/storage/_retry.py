@@ -112,7 +112,7 @@ def parse_retry_after(value: str | None, *, wall: float) -> float | None:
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - wall)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a time zone beyond all numbers
         return None
 
 

@@ -57,4 +57,8 @@ class Straight:
     def over(self, outcome: Head | Exception) -> None:
         """Say how it ended."""
         self.connection = None
-        self._over(self._source.settle(self._read.url, self._way, outcome))
+        try:
+            fault = self._source.settle(self._read.url, self._way, outcome)
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it, and else would wait for ever
+            fault = error
+        self._over(fault)

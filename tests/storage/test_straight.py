@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mlstac.errors import AccessError, ChangedError, MissingFileError, RangeError, StorageError
-from mlstac.storage import Cache, Fetcher, Read, Retry
+from mlstac.storage import Cache, Fetcher, Read, Retry, _web
 from tests.storage.conftest import QuickClock, assert_fetches, ranges
 from tests.storage.test_life import wait_until
 
@@ -78,6 +78,24 @@ def test_a_wait_that_the_server_asks_for_is_made(server, warm, content, clock):
     assert_fetches(warm, server.url + "a.bin", content, SPANS[:1])
     assert clock.waits == [7.0]
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("said", ["Wed, 21 Oct 2015 07:28:00 +9999999999999", "soon", "Wed, 21 Oct 99999 07:28:00 GMT"])
+def test_a_wait_that_nobody_can_read_is_none(server, warm, content, said):
+    server.fail("status", status=429, times=2, headers={"Retry-After": said})
+    future = warm.submit(ranges(server.url + "a.bin", SPANS[:2])[0])
+    future.result(10)
+    assert warm.stats()["throttled"] == 2
+
+
+def test_what_goes_wrong_in_judging_an_answer_is_told(server, warm, monkeypatch):
+    def judge(*_, **__):
+        raise RuntimeError("no judgement")
+
+    monkeypatch.setattr(_web, "failure_of", judge)
+    server.fail("status", status=500)
+    with pytest.raises(RuntimeError, match="no judgement"):
+        warm.submit(ranges(server.url + "a.bin", SPANS[:1])[0]).result(10)
 
 
 class HeldClock(QuickClock):
