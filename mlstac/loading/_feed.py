@@ -126,7 +126,8 @@ class DatasetFeed:
         for slots in batch:
             self.output.prepare(slots)
         middle = len(samples) // 2
-        if self.remote or not middle or sum(slots.nbytes for slots in batch) < HALVED_BYTES:
+        halves = middle and self._reader.knows_places and not self.remote
+        if not halves or sum(slots.nbytes for slots in batch) < HALVED_BYTES:
             self._fill(batch, samples)
             return batch
         rest = [slots.part(middle, len(samples)) for slots in batch]

@@ -61,6 +61,9 @@ class Reader:
         self._maps: dict[int, MappedFile] = {}
         self._spans: dict[str, Spans] = {}
 
+    knows_places = True
+    """Whether slots have their places, and their memory, before the bytes are there."""
+
     @property
     def as_they_lie(self) -> bool:
         """Whether a sample is had by copying the bytes at its address, if its shard is not compressed."""

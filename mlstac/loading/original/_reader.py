@@ -64,6 +64,8 @@ class FileReader(Reader):
         self._files = files
         self._texts = dict(texts)
 
+    knows_places = False
+
     @property
     def as_they_lie(self) -> bool:
         """Never: what a sample has is told by its own file."""

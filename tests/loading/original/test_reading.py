@@ -12,6 +12,7 @@ import torch
 
 import mlstac
 from mlstac.errors import AccessError, InvalidArgumentError, MissingFileError, ShardError
+from mlstac.loading import _feed
 from mlstac.storage import open_server
 from tests.loading.original.old import (
     UNPLACED,
@@ -332,6 +333,23 @@ def test_a_sample_may_lack_a_tensor(tmp_path):
     assert batch["target_present"].tolist() == [False, True] * 3
     assert (batch["target"][0] == 9).all()
     np.testing.assert_array_equal(batch["target"][5], chip(5)["target"])
+
+
+def test_a_large_batch_has_the_places_that_only_the_files_tell(tmp_path):
+    whole = [chip(number, side=200) for number in range(12)]
+    varying = [({"input": whole[n]["input"], "target": boxes(n % 5)}, UNPLACED) for n in range(12)]
+    lacking = [(whole[n] if n % 2 else {"input": whole[n]["input"]}, UNPLACED) for n in range(12)]
+    for name, samples in (("varying", varying), ("lacking", lacking)):
+        write_split(tmp_path / name / "train", samples)
+        said = main_json("0.0.23", {"train": "./train"}, {"train": 12}) | {"ml:dimensions": None}
+        (tmp_path / name / "main.json").write_text(json.dumps(said))
+    batch = mlstac.load(tmp_path / "varying", framework="numpy")[:]
+    assert batch["input"].nbytes > _feed.HALVED_BYTES
+    np.testing.assert_array_equal(batch["input"], [sample["input"] for sample in whole])
+    for number, found in enumerate(batch["target"]):
+        np.testing.assert_array_equal(found, boxes(number % 5))
+    with pytest.raises(InvalidArgumentError, match="sample 0 of the batch lacks tensor 'target'"):
+        mlstac.load(tmp_path / "lacking", framework="numpy")[:]
 
 
 @pytest.mark.parametrize("remote", [False, True])
