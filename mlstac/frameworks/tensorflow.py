@@ -33,7 +33,8 @@ __all__ = [
 NAME = "tensorflow"
 
 _OWN_SPELLING = re.compile(
-    r"(?:/job:[^/]+)?(?:/replica:\d+)?(?:/task:\d+)?/?(?:device:)?(?P<kind>[A-Z]+):(?P<index>\d+)"
+    r"(?:/job:[^/]+)?(?:/replica:\d+)?(?:/task:\d+)?(?:/|/?device:)(?P<kind>[A-Z]+)(?::(?P<index>\d+|\*))?",
+    re.IGNORECASE,
 )
 _COMPOSITES = ("RaggedTensor", "SparseTensor", "IndexedSlices", "KerasTensor", "SymbolicTensor")
 
@@ -62,7 +63,8 @@ def resolve_device(device: object = None) -> str:
     Parameters
     ----------
     device : str, tf.config.LogicalDevice or tf.DeviceSpec, optional
-        A neutral name, or TensorFlow's own: ``"/GPU:0"``, ``"/device:GPU:0"``.
+        A neutral name, or TensorFlow's own: ``"/GPU:0"``, ``"/gpu:0"``, ``"/device:GPU:0"``; without a number, or with
+        ``*``, the first.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def resolve_device(device: object = None) -> str:
     if device is None:
         name = "/device:CPU:0"
     elif own:
-        name = f"/device:{own['kind']}:{own['index']}"
+        name = f"/device:{own['kind'].upper()}:{(own['index'] or '*').replace('*', '0')}"
     else:
         kind, index = parse_device(device, framework=NAME)
         name = f"/device:{kind.upper()}:{index or 0}"

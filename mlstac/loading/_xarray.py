@@ -1,6 +1,6 @@
 """One sample as an ``xarray.Dataset``: axes with their names, bands, places and times."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,9 @@ def make_xarray(
             along["time"] = np.asarray(sample[name + _TIME]).astype("datetime64[us]").astype("datetime64[ns]")
         dims = []
         for word, size in zip(words, value.shape, strict=True):
+            shared = _free(word, sample)
             # tensors share an axis where it is the same; else the later one has its own
-            dim = word if _agrees(word, size, along.get(word), sizes, coordinates) else f"{word}_{name}"
+            dim = shared if _agrees(shared, size, along.get(word), sizes, coordinates) else f"{shared}_{name}"
             sizes[dim] = size
             if word in along:
                 coordinates[dim] = (dim, along[word])
@@ -82,6 +83,13 @@ def _words(name: str, tensor: Tensor, rank: int) -> tuple[str, ...]:
     if tensor.dims is not None and len(tensor.dims) == rank and tensor.media_type is None:
         return tensor.dims
     return tuple(f"{name}_{axis}" for axis in range(rank))
+
+
+def _free(word: str, taken: Container[str]) -> str:
+    """An axis's name that no tensor has: xarray takes a variable of an axis's name for its coordinates."""
+    while word in taken:
+        word += "_axis"
+    return word
 
 
 def _agrees(word: str, size: int, values: Any, sizes: Mapping[str, int], coordinates: Mapping[str, Any]) -> bool:

@@ -24,6 +24,9 @@ CPUS = {
         "/device:CPU:0",
         "/job:localhost/replica:0/task:0/device:CPU:0",
         tf.DeviceSpec.from_string("/CPU:0"),
+        "/cpu:0",
+        "/device:cpu:0",
+        tf.DeviceSpec(device_type="CPU"),  # "/device:CPU:*"
     ],
     "jax": [jax.devices("cpu")[0], jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])],
     "paddle": [paddle.CPUPlace(), paddle.zeros([1]).place],
@@ -70,6 +73,7 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(framework, de
         ("torch", torch.device("cuda", 99)),
         ("torch", torch.device("cpu", 3)),
         ("tensorflow", "/GPU:99"),
+        ("tensorflow", "/gpu:99"),
         ("tensorflow", "/CPU:1"),  # TensorFlow itself would take CPU:0 and say nothing
         ("tensorflow", "/device:TPU:9"),
         ("jax", "cpu:9"),

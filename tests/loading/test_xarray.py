@@ -89,6 +89,21 @@ def test_tensors_of_two_grids_have_each_its_own_axes(shared, tmp_path):
     assert {cube.m10.grid_mapping, cube.m20.grid_mapping} == {"spatial_ref", "spatial_ref_m20"}
 
 
+def test_tensors_that_are_called_as_an_axis_are_not_taken_for_its_coordinates(tmp_path):
+    image = np.arange(2 * 3 * 4, dtype=np.uint16).reshape(2, 3, 4)
+    sample = mlstac.Sample(
+        tensors={"x": image, "y": np.int64(7), "mask": np.ones((3, 4), np.uint8)}, crs="EPSG:32719", transform=TRANSFORM
+    )
+    tensors = {"x": mlstac.Tensor(dims="band y x"), "y": mlstac.Tensor(role="label"), "mask": mlstac.Tensor(dims="y x")}
+    mlstac.write([sample], tmp_path / "xy", id="xy", license="CC0-1.0", tensors=tensors)
+    cube = mlstac.load(tmp_path / "xy", framework="numpy").to_xarray(0)
+    assert cube.x.dims == ("band", "y_axis", "x_axis")
+    assert cube.mask.dims == ("y_axis", "x_axis")
+    assert np.array_equal(cube.x, image)
+    assert cube.y.item() == 7
+    check_places(cube.x.rename(y_axis="y", x_axis="x"), TRANSFORM)
+
+
 def test_without_xarray_it_says_what_to_install(ds, monkeypatch):
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(MissingPackageError, match="pip install xarray"):
