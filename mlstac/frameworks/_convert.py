@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.errors import DtypeError
-from mlstac.frameworks._dtypes import NATIVE, check_known, numpy_dtype
+from mlstac.frameworks._dtypes import NATIVE, check_known, check_truths, numpy_dtype
 
 TARGETS = ("U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64", "C64")
 """Dtypes that values may be converted to."""
@@ -55,8 +55,11 @@ def convert(source: NDArray[Any], source_dtype: str, target_dtype: str, out: NDA
     ------
     DtypeError
         If the pair is refused (`check_conversion`), or an integer does not fit; the message names the value.
+    FormatError
+        If a BOOL is neither 0 nor 1.
     """
     check_conversion(source_dtype, target_dtype)
+    check_truths(source, source_dtype)
     values, result = source.view(numpy_dtype(source_dtype)), out.view(numpy_dtype(target_dtype))
     if source_dtype in _INTEGERS and target_dtype in _LIMITS:
         _check_bounds(values, source_dtype, target_dtype)

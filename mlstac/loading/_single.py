@@ -62,5 +62,5 @@ class Single:
                 shards[file] = self._reader.shard(file)
             buffer = output.allocate(size)
             buffer[:] = shards[file][offset : offset + size]
-            sample[name] = output.adapter.decode(buffer, layout.dtype, shape, device=self._device, owned=True)
+            sample[name] = output.decoded(name, buffer, layout.dtype, shape, self._device)
         return sample

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.collection import Tensor, check_dtype
-from mlstac.errors import DeviceError, MlstacError
+from mlstac.errors import DeviceError, DtypeError, FormatError, MlstacError
 from mlstac.frameworks import Transfer, check_conversion, check_dtypes, convert, get_adapter, numpy_dtype
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._media import decode_media, encoded_kind
@@ -140,10 +140,20 @@ class Output:
         return spread is not None and device is not None and bool(spread(device))
 
     def stacked(self, slots: Slots) -> Any:
-        """One tensor of shape (batch, *shape), on the host."""
+        """One tensor of shape (batch, *shape), on the host.
+
+        Raises
+        ------
+        DtypeError, FormatError
+            If a value is not as it must be; ``row`` of the error is that of the sample in the batch.
+        """
         shape = slots.view.shape
         assert shape is not None
-        return self._tensor(slots, slots.buffer, (len(slots.begins), *shape), None)
+        try:
+            return self._tensor(slots, slots.buffer, (len(slots.begins), *shape), None)
+        except (DtypeError, FormatError):
+            self.listed(slots)  # one by one: the sample at fault raises the same, and the error says which it is
+            raise
 
     def listed(self, slots: Slots) -> list[Any]:
         """One tensor a sample, on the host; None where a sample lacks it."""
@@ -176,10 +186,29 @@ class Output:
             dtype = "U16" if decoded.dtype == np.uint16 else "U8"
             return self.adapter.decode(data, dtype, shape, device=device, owned=True)
         data, dtype = self.values(slots, data, shape)
-        return self.adapter.decode(data, dtype, shape, device=device, owned=True)
+        return self.decoded(layout.name, data, dtype, shape, device)
+
+    def decoded(self, name: str, data: Bytes, dtype: str, shape: tuple[int, ...], device: Any) -> Any:
+        """A tensor over bytes that are its own.
+
+        Raises
+        ------
+        DtypeError, FormatError
+            If a value is none of its dtype, or the framework cannot hold it; the message names the tensor.
+        """
+        try:
+            return self.adapter.decode(data, dtype, shape, device=device, owned=True)
+        except (DtypeError, FormatError) as error:
+            raise type(error)(f"tensor {name!r}: {error}") from error
 
     def values(self, slots: Slots, data: Bytes, shape: tuple[int, ...]) -> tuple[Bytes, str]:
-        """Values of stored bytes as bytes again, and their dtype name."""
+        """Values of stored bytes as bytes again, and their dtype name.
+
+        Raises
+        ------
+        DtypeError, FormatError
+            If a value does not fit what it is converted to, or is none; the message names the tensor.
+        """
         name, stored = slots.view.name, slots.view.layout.dtype
         if name in self.affines:
             affine = self.affines[name]
@@ -195,7 +224,10 @@ class Output:
             return data, stored
         count = data.nbytes // numpy_dtype(stored).itemsize
         converted = self.allocate(count * numpy_dtype(target).itemsize)
-        convert(data, stored, target, converted)
+        try:
+            convert(data, stored, target, converted)
+        except (DtypeError, FormatError) as error:
+            raise type(error)(f"tensor {name!r}: {error}") from error
         return converted, target
 
     def _own(self, array: NDArray[Any]) -> Bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlstac.errors import DtypeError
+from mlstac.errors import DtypeError, FormatError
 from mlstac.frameworks import check_conversion, convert
 from tests.frameworks.patterns import NUMPY_DTYPES, SUB_BYTE, WIDTHS, elements
 
@@ -119,6 +119,12 @@ def test_the_same_dtype_is_copied_bit_by_bit(dtype, data):
 def test_truth_becomes_one_and_zero():
     for target in (*INTEGERS, *FLOATS, "C64"):
         assert converted(np.array([True, False]), "BOOL", target).astype(np.complex64).tolist() == [1, 0]
+
+
+def test_a_truth_that_is_neither_is_refused_whatever_it_would_become():
+    for target in (*INTEGERS, *FLOATS, "C64"):
+        with pytest.raises(FormatError, match="stored as byte 2; it must be 0 or 1"):
+            convert(np.array([0, 1, 2], np.uint8), "BOOL", target, np.empty(3 * WIDTHS[target], np.uint8))
 
 
 @pytest.mark.parametrize("source", [*INTEGERS, *FLOATS])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mlstac
-from mlstac.errors import DtypeError, InvalidArgumentError, NotFoundError, StateError
+from mlstac.errors import DtypeError, FormatError, InvalidArgumentError, NotFoundError, StateError
 
 
 def make_samples(count=13, split="train"):
@@ -262,3 +262,30 @@ def test_missing_statistics_say_why_and_what_to_do(tmp_path):
         ds.statistics("mask")
     with pytest.raises(NotFoundError, match=r"over a split named 'train': write the samples"):
         ds.statistics("x")
+
+
+def test_a_value_that_does_not_fit_is_told_with_its_tensor_and_its_sample(tmp_path):
+    samples = [{"small": np.int64(number), "count": np.int64(70_000 if number == 3 else number)} for number in range(5)]
+    mlstac.write(samples, tmp_path / "ds", id="ds", license="CC0-1.0")
+    ds = mlstac.load(tmp_path / "ds", framework="numpy", as_dtype="uint16")
+    for key in (3, slice(2, 5), [4, 3]):
+        with pytest.raises(DtypeError, match=r"tensor 'count': value 70000 of .*sample 3 \('train-0000003'\)"):
+            ds[key]
+    with pytest.raises(DtypeError, match="tensor 'count': value 70000"):
+        list(ds.batches(2))
+
+
+def test_a_truth_that_is_neither_is_told_with_its_tensor_and_its_sample(tmp_path):
+    samples = [{"mask": np.array([True, False]), "more": np.float32(number)} for number in range(4)]
+    mlstac.write(samples, tmp_path / "ds", id="ds", license="CC0-1.0")
+    (shard,) = (tmp_path / "ds" / "train").glob("*.safetensors")
+    stored = bytearray(shard.read_bytes())
+    header = int.from_bytes(stored[:8], "little")
+    begin = 8 + header + json.loads(stored[8 : 8 + header])["mask"]["data_offsets"][0]
+    stored[begin + 5] = 2  # of the third sample
+    shard.write_bytes(stored)
+    for options in ({}, {"as_dtype": {"mask": "uint8"}}):
+        ds = mlstac.load(tmp_path / "ds", framework="numpy", **options)
+        for key in (2, slice(1, 4)):
+            with pytest.raises(FormatError, match=r"tensor 'mask': a BOOL .*byte 2; .*sample 2 \('train-0000002'\)"):
+                ds[key]
