@@ -57,7 +57,9 @@ def encode(value: Any, *, dtype: str | None = None, media_type: str | None = Non
                     "an empty list tells no dtype, and there is no sample before that does; describe the tensor in the"
                     " collection, e.g. Tensor(dtype='F32'), or give a numpy array"
                 )
-            value = _as_array(value) if dtype is None else _as_dtype(value, dtype)
+            value = value if dtype is None else _as_dtype(value, dtype)
+    if isinstance(value, np.matrix):
+        value = np.asarray(value)  # a matrix stays one of two axes, whatever is asked of it
     if isinstance(value, np.ndarray | np.generic):
         name = _PLAIN.get(value.dtype)
         if name is not None and not isinstance(value, np.ma.MaskedArray) and value.flags.c_contiguous:

@@ -22,6 +22,7 @@ _REFUSED = {
     "T": "text is no array; give one str and describe the tensor with media_type='text/plain'",
     "V": "records have several dtypes; give each of their fields as a tensor of its own",
 }
+_SPARSE = ("scipy", "sparse")
 _MENDS = {
     "complex128": "safetensors has complex64 only; give .astype('complex64'), or .real and .imag as two tensors",
     "longdouble": "safetensors has at most float64; give .astype('float64')",
@@ -126,15 +127,36 @@ def encode(tensor: object) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
     if isinstance(tensor, str | bytes | bytearray):
         kind = "U" if isinstance(tensor, str) else "S"
         raise InvalidSampleError(_REFUSED[kind])
+    if type(tensor).__module__.partition(".")[0] in _SPARSE and hasattr(tensor, "nnz"):
+        origin, kind = type(tensor).__module__.partition(".")[0], type(tensor).__name__
+        mend = ".toarray()" if hasattr(tensor, "toarray") else ".todense()"
+        raise InvalidSampleError(f"cannot write a sparse {kind} of {origin}; give {mend}")
     try:
         array = np.asarray(tensor)
     except ValueError as error:  # rows of unequal length
         raise InvalidSampleError(f"cannot make one array of {type(tensor).__name__}: {error}") from error
+    if isinstance(tensor, list | tuple) and array.dtype.kind == "f" and array.size and np.abs(array).max() >= 2**63:
+        exact = np.asarray(tensor, object)  # of integers that fit neither int64 nor uint64 numpy makes floats
+        array = exact if all(isinstance(item, int) for item in exact.flat) else array
     name = safetensors_name(array.dtype)
     if name is None:
-        mend = _REFUSED.get(array.dtype.kind) if array.dtype.isbuiltin != 2 else None
+        mend: str | None = _of_objects(tensor, array) if array.dtype.kind == "O" else None
+        mend = mend or (_REFUSED.get(array.dtype.kind) if array.dtype.isbuiltin != 2 else None)
         mend = mend or _MENDS.get(array.dtype.type.__name__) or "safetensors has no such dtype; give .astype('float32')"
         raise InvalidSampleError(f"cannot write an array of dtype {array.dtype}: {mend}")
     if array.dtype.kind != "V":  # dtypes of ml_dtypes have kind V and the byte order of the machine alone
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return name, array.shape, np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _of_objects(given: object, array: NDArray[Any]) -> str:
+    """Why numpy made objects of it: integers that no dtype holds, or what is no number at all."""
+    numbers = [item for item in array.flat if isinstance(item, int)]
+    large = next((number for number in numbers if not -(2**63) <= number < 2**64), None)
+    if large is not None:
+        return f"an integer of {large.bit_length()} bits fits no dtype; give .astype('float64'), or its digits as text"
+    if numbers and min(numbers) < 0 and max(numbers) >= 2**63:
+        return "integers below 0 beside others from 2**63 on fit no dtype; give .astype('float64'), or two tensors"
+    if isinstance(given, np.ndarray | list | tuple):
+        return _REFUSED["O"]
+    return f"{type(given).__name__} is no array; {_REFUSED['O']}"

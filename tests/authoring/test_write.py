@@ -12,7 +12,7 @@ import safetensors.numpy
 import mlstac
 import mlstac.authoring as authoring
 from mlstac.collection import Asset, Collection, Tensor
-from mlstac.errors import InvalidArgumentError
+from mlstac.errors import InvalidArgumentError, InvalidSampleError
 from mlstac.sample import Sample
 from tests.authoring._read import keyed, read_collection, read_rows, read_shards, read_tensors
 
@@ -209,6 +209,19 @@ def test_big_endian_strided_and_read_only_arrays_are_stored_as_their_values(tmp_
     (shard,) = read_shards(tmp_path, "train")
     for name, value in samples[0].items():
         assert np.array_equal(shard[name][0], value)
+
+
+def test_a_matrix_is_an_array_of_two_axes(tmp_path):
+    with pytest.warns(PendingDeprecationWarning, match="matrix"):
+        matrix = np.matrix([[1, 2], [3, 4]])
+    authoring.write([{"m": matrix}], tmp_path)
+    (shard,) = read_shards(tmp_path, "train")
+    assert shard["m"].tolist() == [[[1, 2], [3, 4]]]
+
+
+def test_integers_that_fit_no_dtype_do_not_become_floats(tmp_path):
+    with pytest.raises(InvalidSampleError, match=r"tensor 'n': .* integers below 0 beside others"):
+        authoring.write([{"n": [2**63 + 1, -1]}], tmp_path)
 
 
 def test_an_array_may_be_used_again_as_soon_as_it_was_added(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import paddle
 import pytest
 import safetensors.numpy
+import scipy.sparse
 import tensorflow as tf
 import torch
 
@@ -122,7 +123,11 @@ def test_dtypes_of_ml_dtypes_keep_their_bits(dtype):
         (np.zeros(2, ml_dtypes.int4), "no such dtype"),
         (np.zeros(2, ml_dtypes.float8_e3m4), "no such dtype"),
         (np.zeros(2, ml_dtypes.float4_e2m1fn), "no such dtype"),
-        (2**70, "object arrays"),
+        (2**70, "an integer of 71 bits fits no dtype"),
+        ([1, -(2**63) - 1], "an integer of 64 bits fits no dtype"),
+        ([2**63, -1], "integers below 0 beside others"),
+        ({1, 2}, "set is no array"),
+        (scipy.sparse.eye(3).tocsr(), r"cannot write a sparse csr_matrix of scipy; give \.toarray\(\)"),
     ],
     ids=lambda value: str(value)[:20],
 )
