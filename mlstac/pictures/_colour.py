@@ -22,6 +22,8 @@ _LOW_PERCENT, _MIDDLE_PERCENT, _HIGH_PERCENT = 2.0, 50.0, 98.0
 _MIDDLE_BRIGHTNESS, _LEAST_GAMMA = 0.4, 0.5
 # Percentiles settle long before every pixel has been looked at.
 _SAMPLED_PIXELS = 2_000_000
+# Ends of a stretch lie no farther out, so that float64 holds what is between them.
+_FARTHEST = 1e300
 
 
 class Composite(NamedTuple):
@@ -144,7 +146,7 @@ def measure_stretch(arrays: Iterable[NDArray[np.generic]], tensor: Tensor) -> St
     if not percentiles:
         count = len(dates[0]) if dates else 1
         return Stretch(np.zeros(count), np.ones(count), 1.0)
-    low, middle, high = np.median(percentiles, axis=0)
+    low, middle, high = np.clip(np.median(percentiles, axis=0), -_FARTHEST, _FARTHEST)
     # A flat channel is drawn mid-grey, neither black nor white: both would look like a finding.
     flat = high <= low
     half = np.maximum(0.5, 1e-3 * np.abs(low))  # far from zero, half a unit is lost in rounding

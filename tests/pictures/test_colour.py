@@ -131,3 +131,10 @@ def test_any_array_gives_a_picture_of_its_size(array):
     picture = true_colour(array, Tensor(dims="band y x"))
     assert picture.shape == (*array.shape[1:], 4)
     assert picture.dtype == np.uint8
+
+
+def test_values_at_the_ends_of_float64_are_drawn_without_a_warning():
+    most = np.finfo(np.float64).max
+    picture = true_colour(np.array([[-most, 0, most]]), Tensor(dims="y x"))
+    assert picture[0, :, 0].tolist() == [0, 128, 255]
+    assert true_colour(np.full((2, 2), most), Tensor(dims="y x")).shape == (2, 2, 4)
