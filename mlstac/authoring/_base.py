@@ -1,5 +1,6 @@
 """What an append builds on: the collection as it stands, and the runs that wrote its shards."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,11 +21,25 @@ def read_collection(target: Target, name: str) -> Collection:
     MissingFileError
         If the folder holds no dataset.
     """
+    return read_seen(target, name)[0]
+
+
+def read_seen(target: Target, name: str) -> tuple[Collection, str]:
+    """The collection of a dataset that is there, and the sha256 of its document.
+
+    Of one reading: somebody else may put another there at any time.
+
+    Raises
+    ------
+    MissingFileError
+        If the folder holds no dataset.
+    """
     if not target.exists(name):
         raise MissingFileError(
             f"{target} holds no dataset ({name}); write one there first with mlstac.write, or give the folder of one"
         )
-    return Collection.from_json(target.read(name), href=target.at(name))
+    document = target.read(name)
+    return Collection.from_json(document, href=target.at(name)), hashlib.sha256(document).hexdigest()
 
 
 def named_parts(collection: Collection) -> dict[str, str | None]:

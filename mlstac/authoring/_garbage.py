@@ -20,7 +20,7 @@ from mlstac.authoring._remote import open_target
 from mlstac.authoring._session import is_in_use
 from mlstac.authoring._target import TEMPORARY, Target
 from mlstac.collection import Collection
-from mlstac.errors import CatalogError, MissingFileError, MlstacError
+from mlstac.errors import CatalogError, ChangedError, MissingFileError, MlstacError
 from mlstac.sample import (
     MAX_HEADER_BYTES,
     SUMMARY_KEY,
@@ -94,6 +94,8 @@ def gc(
         If the folder holds neither a dataset nor an unfinished one.
     CatalogError
         If a part that the collection names cannot be read: nobody can say which shards are in use.
+    ChangedError
+        If somebody changed the collection meanwhile; nothing is removed then.
 
     Notes
     -----
@@ -128,6 +130,7 @@ def gc(
 
 
 def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
+    seen = target.digest(COLLECTION)
     collection = Collection.from_json(target.read(COLLECTION)) if target.exists(COLLECTION) else None
     used = set() if collection is None else _named(target, collection)
     runs, kept = Journal(target).runs(tidy=False), []
@@ -154,6 +157,11 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
         for run in gone:
             for part in target.names(f"{PARTS}/{run.number:05d}"):
                 _check_idle(target, f"{PARTS}/{run.number:05d}/{part}/{PRIVATE}/lock")
+        if target.digest(COLLECTION) != seen:  # what looked like garbage may be named now
+            raise ChangedError(
+                f"{target.at(COLLECTION)} was changed by somebody else meanwhile, and nothing is removed; make the same"
+                " call again"
+            )
         for run in gone:
             run.discard(shards=False)
         target.remove_all(files)

@@ -134,7 +134,7 @@ def _find(target: Target, session: Session) -> tuple[Collection, _Found]:
     gathered = _Gathered(target, collection)
     shards = list(gathered.shards())
     collection = gathered.describe()
-    run = adopt(target, collection, seen=session.digest(), shards=iter(shards))
+    run = adopt(target, collection, seen=session.seen, shards=iter(shards))
     source = "shards" if gathered.surveyed else "catalogs"
     return collection, _Found([run], source, lost + gathered.lost)
 

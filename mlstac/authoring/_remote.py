@@ -66,17 +66,21 @@ class RemoteTarget(Target):
     def _there(self) -> dict[str, Stored]:
         """What the store has: asked for once, and kept up to date by what is done here."""
         if self._listed is None:
-            self._listed = self.depot.list()
+            self._listed = self._list()
         return self._listed
+
+    def _list(self) -> dict[str, Stored]:
+        """What the store has of the dataset; a journal that was copied there with it is not read, and never ours."""
+        return {name: stored for name, stored in self.depot.list().items() if not name.startswith(f"{_PRIVATE}/")}
 
     # ------------------------------------------------------------------ begin and end, under the writer's lock
 
     def refresh(self, journaled: Iterable[str] | None) -> None:
         if journaled is None:
-            self._listed = self.depot.list()
+            self._listed = self._list()
             return
         self.tidy()  # whatever was asked before the lock was held may be of another state
-        self._listed = self.depot.list()
+        self._listed = self._list()
         self._gone.clear()
         self._ours.clear()
         journaled = set(journaled)

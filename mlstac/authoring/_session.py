@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from mlstac.authoring._adopt import adopt
-from mlstac.authoring._base import described, find_base, named_parts, read_collection
+from mlstac.authoring._base import described, find_base, named_parts, read_collection, read_seen
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._journal import PARTS, PRIVATE, Journal, Run
 from mlstac.authoring._lock import Lock
@@ -44,6 +44,8 @@ class Session:
         """The collection that is added to."""
         self.is_committed = False
         """Whether the run's collection stands already: it was killed after that, before it could say so."""
+        self.seen: str | None = None
+        """The sha256 of the collection that a rebuild began from."""
         self._lock_up(target)
         try:
             if append:
@@ -67,8 +69,9 @@ class Session:
         session.existing, session.is_committed = None, False
         session._lock_up(target)
         try:
+            session.seen = session.digest()
             for run in Journal(target).runs()[-1:]:
-                in_use = run.settings.get("finished") or is_in_use(target, run, session.digest())
+                in_use = run.settings.get("finished") or is_in_use(target, run, session.seen)
                 if len(run) and not in_use:
                     raise ExistsError(
                         f"{target} holds an unfinished run; make the same call again to finish it, or remove it with"
@@ -80,14 +83,17 @@ class Session:
         return session
 
     def rebuild_of(self, base: Sequence[Run]) -> None:
-        """Open a run that writes catalogs and collection of the shards of others, and no shards."""
+        """Open a run that writes catalogs and collection of the shards of others, and no shards.
+
+        It replaces the collection that stood before anything was read: to read a store's shards takes its time.
+        """
         self.base = list(base)
         numbers = [run.number for run in base]
         for run in Journal(self.target).runs():
             is_broken = run.settings.get("appends") and not run.settings.get("finished") and not len(run)
             if is_broken and run.number not in numbers:  # a rebuild that was killed
                 run.discard(shards=False)
-        self.run = self._begin({}, self.digest(), appends=True, base=numbers, parts_before=None)
+        self.run = self._begin({}, self.seen, appends=True, base=numbers, parts_before=None)
 
     def _lock_up(self, target: Target) -> None:
         self.target = target
@@ -184,9 +190,9 @@ class Session:
         self.target.replace_if(COLLECTION, document, expected=self.run.settings["replaces"])
 
     def _open_append(self, settings: dict[str, Any]) -> Run:
-        self.existing = read_collection(self.target, COLLECTION)
+        self.existing, seen = read_seen(self.target, COLLECTION)
+        self.target.refresh(None)  # what it names may have come after the last look
         settings |= described(self.existing)
-        seen = self.digest()
         runs = Journal(self.target).runs()
         last = runs[-1] if runs else None
         if last is not None and not last.settings.get("finished"):

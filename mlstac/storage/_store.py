@@ -214,8 +214,9 @@ class Store:
         Parameters
         ----------
         new : bool
-            The name was free: where the store can tell (S3, Google and Azure can), a file of somebody else's that has
-            taken it meanwhile is not written over. Otherwise what has the name is replaced.
+            The name was free: a file of somebody else's that has taken it meanwhile is not written over. S3, Google and
+            Azure compare as they write; elsewhere it is looked for just before, which leaves a moment in which it may
+            come. Otherwise what has the name is replaced.
         check : bool
             False leaves that to `check`, which asks once for many files.
         sent : callable
@@ -243,12 +244,15 @@ class Store:
                 if not exclusive or not is_unknown(error):
                     raise
                 exclusive = {}  # one of those that speak S3's language, and not all of it
+                if self.size(name) is not None:
+                    return False
                 self._fs.put_file(path, self._path(name), **self._upload_options(path))
             sent(size)
             told = size
             return True
 
-        if not self._do(_UPLOADING, name, attempt):
+        is_free = bool(exclusive) or not new or self.size(name) is None
+        if not is_free or not self._do(_UPLOADING, name, attempt):
             there = self.list().get(name)
             if there is None or not self.holds(there, path):  # else an earlier attempt had gone well, unheard
                 raise ChangedError(
