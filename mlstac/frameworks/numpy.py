@@ -140,10 +140,10 @@ def encode(tensor: object) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
         array = exact if all(isinstance(item, int) for item in exact.flat) else array
     name = safetensors_name(array.dtype)
     if name is None:
-        mend: str | None = _of_objects(tensor, array) if array.dtype.kind == "O" else None
-        mend = mend or (_REFUSED.get(array.dtype.kind) if array.dtype.isbuiltin != 2 else None)
-        mend = mend or _MENDS.get(array.dtype.type.__name__) or "safetensors has no such dtype; give .astype('float32')"
-        raise InvalidSampleError(f"cannot write an array of dtype {array.dtype}: {mend}")
+        why = _of_objects(tensor, array) if array.dtype.kind == "O" else None
+        why = why or (_REFUSED.get(array.dtype.kind) if array.dtype.isbuiltin != 2 else None)
+        why = why or _MENDS.get(array.dtype.type.__name__) or "safetensors has no such dtype; give .astype('float32')"
+        raise InvalidSampleError(f"cannot write an array of dtype {array.dtype}: {why}")
     if array.dtype.kind != "V":  # dtypes of ml_dtypes have kind V and the byte order of the machine alone
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return name, array.shape, np.ascontiguousarray(array).reshape(-1).view(np.uint8)
