@@ -57,7 +57,10 @@ def chunk_steps(reading: Reading) -> Iterator[int]:
 
 
 def _sizes(reading: Reading) -> Iterator[int]:
-    most = max(1, min(CHUNK_BYTES, reading.max_in_flight_bytes) // reading.held_bytes)
+    # samples in random order have no neighbours with which they share checksums
+    alone = reading.shared_bytes * reading.batch_size if reading.region > 1 else 0
+    on_way = reading.held_bytes + alone
+    most = max(1, min(CHUNK_BYTES // reading.held_bytes, reading.max_in_flight_bytes // on_way))
     small = reading.sample_bytes < SMALL_BYTES
     if not reading.remote or reading.region <= 1 or (reading.region >= reading.length and not small):
         yield from _growing(most)

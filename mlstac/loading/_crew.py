@@ -14,7 +14,6 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from mlstac.loading._chunks import CHUNK_BYTES
 from mlstac.loading._pipeline import RUNNING, Chunk, End, Plan, Recipe, Waiting, finish, forget_ended, make_plans
 
 WORKERS = 2
@@ -46,12 +45,11 @@ def wants_crew(recipe: Recipe, prefetch: int) -> bool:
 
 def make_jobs(recipe: Recipe, waiting: Waiting) -> Iterator[Job]:
     """Chunks of an epoch as functions that read and assemble them, which may run at the same time."""
-    limit = min(recipe.max_in_flight_bytes, CHUNK_BYTES)
     for plan, chunks in make_plans(recipe):
         plan.begin_tiny(recipe)
         plan.finish_tiny(recipe, waiting)
         first = 0
-        for sizes in (part for chunk in chunks for part in plan.cut(chunk, limit)):
+        for sizes in (part for chunk in chunks for part in plan.cut(recipe, chunk)):
             yield partial(_make, recipe, plan, first, sizes, waiting)
             first += sum(sizes)
 

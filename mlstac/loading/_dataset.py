@@ -91,7 +91,7 @@ class Dataset(Chosen):
         prefetch : int
             Batches made ahead; 0 makes them where they are used, without a thread.
         max_in_flight_bytes : str or int
-            Bound on bytes asked for and not yet in a batch.
+            Bound on bytes asked for and not yet in a batch; a single batch may be larger.
         transform : callable, optional
             ``transform(batch)``, or ``transform(batch, generators)`` with one random generator a sample, that of
             (seed, epoch, sample). Runs in the thread, of which there is then one.

@@ -16,11 +16,30 @@ from mlstac.loading._remote import Pending, scratch_of
 from mlstac.loading._single import Single
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
+from mlstac.loading._view import TensorView
 
 Integers = NDArray[np.int64]
 
 HALVED_BYTES = 2 * 1024 * 1024
 """Local batches from this size on, where one is waited for, are copied by two threads, a half each."""
+
+
+TINY_BYTES = 4096
+"""Rows of a tensor up to this size, where others are far larger, are read for a whole plan at once."""
+
+
+def is_tiny(view: TensorView, sample_bytes: int) -> bool:
+    """Whether a tensor is read for many batches at once."""
+    size = view.row_bytes
+    if view.layout.layout == "single":  # it comes with its sample, which is one file
+        return False
+    return size is not None and size <= TINY_BYTES and size * 16 <= sample_bytes
+
+
+def _block_bytes(view: TensorView) -> int:
+    if not view.whole or not has_blocks(view.layout):
+        return 0
+    return (view.layout.row_bytes or 0) * view.layout.checksum_rows
 
 
 class Feed(Protocol):
@@ -44,11 +63,15 @@ class Feed(Protocol):
     def shared_bytes(self) -> int:
         """The same where it comes without its neighbours, with which it shares a checksum."""
 
+    @property
+    def tiny_bytes(self) -> int:
+        """Bytes of its tiny tensors, on their way without its neighbours, with what they share."""
+
     def locate(self, samples: Integers) -> list[Slots]:
         """Find the bytes of samples, one `Slots` a tensor, without memory yet."""
 
     def begin(self, batch: list[Slots], samples: Integers) -> Pending:
-        """Begin to fill the memory of a batch."""
+        """Lay out what fills the memory of a batch; it is asked for when that is begun, or waited for."""
 
     def placed(self, error: MlstacError, samples: Integers) -> MlstacError:
         """An error, with the samples that were being read."""
@@ -97,11 +120,17 @@ class DatasetFeed:
 
     @cached_property
     def shared_bytes(self) -> int:
-        """Bytes of the blocks that a sample alone comes in."""
+        """Bytes of the blocks that a sample alone comes in; those of tiny tensors apart, which are read for many."""
         if not self.remote or self._reader.verify is False:
             return 0
-        blocks = [view for view in self.views if view.whole and has_blocks(view.layout)]
-        return sum((view.layout.row_bytes or 0) * view.layout.checksum_rows for view in blocks)
+        return sum(_block_bytes(view) for view in self.views if not is_tiny(view, self.sample_bytes))
+
+    @cached_property
+    def tiny_bytes(self) -> int:
+        """Bytes of its tiny tensors, with the blocks that they come in."""
+        checked = self.remote and self._reader.verify is not False
+        tiny = [view for view in self.views if is_tiny(view, self.sample_bytes)]
+        return sum((view.row_bytes or 0) + (_block_bytes(view) if checked else 0) for view in tiny)
 
     def locate(self, samples: Integers) -> list[Slots]:
         """Find the bytes of samples."""
@@ -109,7 +138,7 @@ class DatasetFeed:
         return [self._reader.locate(view, rows) for view in self.views]
 
     def begin(self, batch: list[Slots], samples: Integers) -> Pending:
-        """Begin to fill the memory of a batch."""
+        """Lay out what fills the memory of a batch; local bytes are copied before it returns."""
         return self._reader.begin(batch, self._catalog_rows(samples))
 
     def placed(self, error: MlstacError, samples: Integers) -> MlstacError:

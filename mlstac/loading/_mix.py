@@ -224,6 +224,11 @@ class MixedFeed:
         """The same where it comes without its neighbours."""
         return max(feed.shared_bytes for feed in self._feeds)
 
+    @property
+    def tiny_bytes(self) -> int:
+        """The same of its tiny tensors, with their own."""
+        return max(feed.tiny_bytes for feed in self._feeds)
+
     def locate(self, samples: Integers) -> list[Slots]:
         """Find the bytes of samples, wherever they are."""
         merged: list[Slots] = []
@@ -249,7 +254,7 @@ class MixedFeed:
         return merged
 
     def begin(self, batch: list[Slots], samples: Integers) -> Pending:
-        """Begin to fill the memory of a batch, each dataset its own samples."""
+        """Lay out what fills the memory of a batch, each dataset its own samples."""
         begun = []
         for owner, mine, numbers in self._split(samples):
             feed = self._feeds[owner]
@@ -293,7 +298,12 @@ class _Together(Pending):
     def scratch_bytes(self) -> int:
         return sum(part.scratch_bytes for part in self._parts)
 
+    def begin(self) -> None:
+        for part in self._parts:
+            part.begin()
+
     def wait(self) -> None:
+        self.begin()
         for part in self._parts:
             part.wait()
 

@@ -8,7 +8,7 @@ import atexit
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from itertools import accumulate, pairwise
 from queue import SimpleQueue
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from mlstac.errors import MlstacError
 from mlstac.loading._assemble import Pad, assemble_all
 from mlstac.loading._chunks import CHUNK_BYTES, GROWTH, Reading, chunk_steps
-from mlstac.loading._feed import Feed
+from mlstac.loading._feed import Feed, is_tiny
 from mlstac.loading._generators import Generators
 from mlstac.loading._order import BlockShuffled, Order, Sequential
-from mlstac.loading._remote import Pending
+from mlstac.loading._remote import Pending, scratch_of_rows
 from mlstac.loading._slots import Slots
 from mlstac.loading._stripes import Stripes
 
@@ -31,9 +31,6 @@ Integers = NDArray[np.int64]
 
 PLAN_SAMPLES = 8192
 """Samples whose order and addresses are found at once, if chunks are smaller than that."""
-
-TINY_BYTES = 4096
-"""Rows of a tensor up to this size, where others are far larger, are read for a whole plan at once."""
 
 LOOKAHEAD_BYTES = 64 * 1024 * 1024
 """Bytes asked for ahead of their use: what a fast link carries during a few round trips."""
@@ -70,37 +67,47 @@ class Plan:
         self.sizes = stripes.sizes(steps)
         self.samples = recipe.order.at(stripes.positions(steps))
         self.slots = feed.locate(self.samples)
-        self.tiny = [_is_tiny(entry, feed.sample_bytes) for entry in self.slots]
+        self.tiny = [is_tiny(entry.view, feed.sample_bytes) for entry in self.slots]
+        self.nbytes = 0
+        """Bytes of the tiny tensors, with what they take besides, until they are there."""
         self._pending: Pending | None = None
-
         self._cut_samples = 0
+        shared = [entry for entry, tiny in zip(self.slots, self.tiny, strict=True) if tiny]
+        if shared:
+            self._pending, self.nbytes = _lay_out(feed, shared, self.samples)
 
-    def cut(self, sizes: list[int], limit_bytes: int) -> Iterator[list[int]]:
-        """Parts of the plan's next chunk, each of one batch or at most so many bytes.
+    def cut(self, recipe: Recipe, sizes: list[int]) -> Iterator[list[int]]:
+        """Parts of the plan's next chunk, each of one batch or at most as many bytes as a chunk may have.
 
-        How long a chunk may be is reckoned from the samples' usual size, which says nothing where shapes vary: there
-        the addresses do, now that they are found.
+        How long a chunk may be is reckoned from the samples' usual size, which says nothing where shapes vary or
+        samples are compressed: there the addresses do, now that they are found.
         """
-        varying = [entry for entry in self.slots if entry.view.row_bytes is None]
+        own = [entry for entry, tiny in zip(self.slots, self.tiny, strict=True) if not tiny]
+        varying = [entry for entry in own if entry.view.row_bytes is None]
+        passing = [entry for entry in own if entry in varying or entry.located.frames is not None]
+        passing = passing if recipe.feed.remote else []
+        usual_bytes = recipe.feed.scratch_bytes + sum(entry.view.row_bytes or 0 for entry in own)
         part: list[int] = []
-        held = 0
+        held = on_way = 0
         for size in sizes:
             first, self._cut_samples = self._cut_samples, self._cut_samples + size
             nbytes = sum(entry.part(first, first + size).nbytes for entry in varying)
-            if part and held + nbytes > limit_bytes:
+            more = 0
+            if passing:
+                more = nbytes + size * usual_bytes
+                more += sum(scratch_of_rows(entry.part(first, first + size)) for entry in passing)
+            if part and (held + nbytes > CHUNK_BYTES or max(held + nbytes, on_way + more) > recipe.max_in_flight_bytes):
                 yield part
-                part, held = [], 0
+                part, held, on_way = [], 0, 0
             part.append(size)
             held += nbytes
+            on_way += more
         yield part
 
     def begin_tiny(self, recipe: Recipe) -> None:
-        """Begin to read the tiny tensors."""
-        shared = [entry for entry, tiny in zip(self.slots, self.tiny, strict=True) if tiny]
-        for entry in shared:
-            recipe.feed.output.prepare(entry)
-        if shared:
-            self._pending = _begin(recipe.feed, shared, self.samples)
+        """Ask for the tiny tensors."""
+        if self._pending is not None:
+            _begin(recipe.feed, self._pending, self.samples)
 
     def cancel(self) -> None:
         """Give the tiny tensors up."""
@@ -109,13 +116,13 @@ class Plan:
 
     def finish_tiny(self, recipe: Recipe, waiting: "Waiting") -> None:
         """Wait for the tiny tensors, the first time."""
-        pending, self._pending = self._pending, None
+        pending, self._pending, self.nbytes = self._pending, None, 0
         if pending is not None:
             waiting.wait(recipe.feed, pending, self.samples)
 
 
 class Chunk:
-    """Some batches of a plan that are read together."""
+    """Some batches of a plan that are read together; asked for when that is begun, or finished."""
 
     def __init__(self, recipe: Recipe, plan: Plan, first: int, sizes: list[int]) -> None:
         last = first + sum(sizes)
@@ -124,10 +131,13 @@ class Chunk:
         self.samples = plan.samples[first:last]
         self.slots = [entry.part(first, last) for entry in plan.slots]
         own = [entry for entry, tiny in zip(self.slots, plan.tiny, strict=True) if not tiny]
-        for entry in own:
-            recipe.feed.output.prepare(entry)
-        self.pending = _begin(recipe.feed, own, self.samples)
-        self.nbytes = sum(entry.nbytes for entry in own) + self.pending.scratch_bytes
+        self.pending, nbytes = _lay_out(recipe.feed, own, self.samples)
+        # the originals' samples tell their sizes when they are read
+        self.nbytes = nbytes or recipe.feed.sample_bytes * len(self.samples)
+
+    def begin(self, recipe: Recipe) -> None:
+        """Ask for its bytes."""
+        _begin(recipe.feed, self.pending, self.samples)
 
     def cancel(self) -> None:
         """Give it up."""
@@ -135,17 +145,12 @@ class Chunk:
         self.plan.cancel()
 
 
-def _is_tiny(slots: Slots, sample_bytes: int) -> bool:
-    size = slots.view.row_bytes
-    if slots.view.layout.layout == "single":  # it comes with its sample, which is one file
-        return False
-    return size is not None and size <= TINY_BYTES and size * 16 <= sample_bytes
-
-
 def make_plans(recipe: Recipe) -> Iterator[tuple[Plan, list[list[int]]]]:
     """Plan an epoch: some steps, and the batch sizes of each chunk of them; few steps first, then more at a time."""
     stripes, first, most = recipe.stripes, 0, 1
     chunks: list[int] = []
+    # tiny tensors of a plan, each sample's without its neighbours, take at most half of what may be under way
+    bound = max(1, recipe.max_in_flight_bytes // 2 // max(1, recipe.feed.tiny_bytes))
     for count in chunk_steps(_reading(recipe)):
         chunks.append(count)
         if sum(chunks) * stripes.batch_size >= most or first + sum(chunks) == len(recipe.steps):
@@ -153,7 +158,7 @@ def make_plans(recipe: Recipe) -> Iterator[tuple[Plan, list[list[int]]]]:
             edges = [0, *accumulate(chunks)]
             yield plan, [plan.sizes[begin:end] for begin, end in pairwise(edges)]
             first += sum(chunks)
-            most = min(GROWTH * max(most, stripes.batch_size), PLAN_SAMPLES)
+            most = min(GROWTH * max(most, stripes.batch_size), PLAN_SAMPLES, bound)
             chunks = []
 
 
@@ -209,24 +214,30 @@ class Waiting:
 def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[list[Any], None, None]:
     """Make the batches of an epoch, some at a time, reading ahead as far as bytes in flight allow."""
     waiting = waiting or Waiting()
-    limit = min(recipe.max_in_flight_bytes, CHUNK_BYTES)
     window = 0
     plan: Plan | None = None
     begun: deque[Chunk] = deque()
-    flying = 0
     try:
         for plan, chunks in make_plans(recipe):
+            while begun and _flying(begun, None) + plan.nbytes > recipe.max_in_flight_bytes:
+                yield finish(recipe, begun.popleft(), waiting)
             plan.begin_tiny(recipe)
             first = 0
-            for sizes in (part for chunk in chunks for part in plan.cut(chunk, limit)):
-                begun.append(Chunk(recipe, plan, first, sizes))
+            for sizes in (part for chunk in chunks for part in plan.cut(recipe, chunk)):
+                chunk = Chunk(recipe, plan, first, sizes)
                 first += sum(sizes)
-                flying += begun[-1].nbytes
-                most = _lookahead(recipe, begun[-1].nbytes)
-                while begun and flying >= min(window, most):
-                    flying -= begun[0].nbytes
+                most = _lookahead(recipe, chunk.nbytes)
+                while begun and _flying(begun, plan) + chunk.nbytes > recipe.max_in_flight_bytes:
                     yield finish(recipe, begun.popleft(), waiting)
-                    window = min(most, max(GROWTH * window, FIRST_LOOKAHEAD_BYTES))
+                    window = _wider(window, most)
+                if plan.nbytes + chunk.nbytes > recipe.max_in_flight_bytes:
+                    plan.finish_tiny(recipe, waiting)
+                chunk.begin(recipe)
+                begun.append(chunk)
+                del chunk  # its memory is the consumer's alone once it is finished
+                while begun and _flying(begun, plan) >= min(window, most):
+                    yield finish(recipe, begun.popleft(), waiting)
+                    window = _wider(window, most)
         while begun:
             yield finish(recipe, begun.popleft(), waiting)
     finally:
@@ -236,17 +247,40 @@ def make_batches(recipe: Recipe, waiting: Waiting | None = None) -> Generator[li
             plan.cancel()
 
 
+def _flying(begun: Iterable[Chunk], plan: Plan | None) -> int:
+    """Bytes asked for: of chunks, and of the tiny tensors of their plans and of the newest."""
+    plans = {id(chunk.plan): chunk.plan for chunk in begun}
+    if plan is not None:
+        plans[id(plan)] = plan
+    return sum(chunk.nbytes for chunk in begun) + sum(its.nbytes for its in plans.values())
+
+
+def _wider(window: int, most: int) -> int:
+    return min(most, max(GROWTH * window, FIRST_LOOKAHEAD_BYTES))
+
+
 def _lookahead(recipe: Recipe, chunk_bytes: int) -> int:
     """Bytes under way below which another chunk of about that size is begun."""
     if not recipe.feed.remote:
         return 0
     wished = max(LOOKAHEAD_BYTES, LOOKAHEAD_CHUNKS * chunk_bytes)
-    return max(0, min(wished, recipe.max_in_flight_bytes - chunk_bytes))
+    return min(wished, recipe.max_in_flight_bytes)
 
 
-def _begin(feed: Feed, slots: list[Slots], samples: Integers) -> Pending:
+def _lay_out(feed: Feed, slots: list[Slots], samples: Integers) -> tuple[Pending, int]:
+    """Give slots their memory; what will fill it, and how many bytes that takes on its way."""
+    for entry in slots:
+        feed.output.prepare(entry)
     try:
-        return feed.begin(slots, samples)
+        pending = feed.begin(slots, samples)
+    except MlstacError as error:
+        raise feed.placed(error, samples) from error
+    return pending, sum(entry.nbytes for entry in slots) + pending.scratch_bytes
+
+
+def _begin(feed: Feed, pending: Pending, samples: Integers) -> None:
+    try:
+        pending.begin()
     except MlstacError as error:
         raise feed.placed(error, samples) from error
 

@@ -2,7 +2,8 @@
 
 Two ranges of one shard become one read where what lies between them is cheaper than another request: at most 64 KiB,
 and at most 2 % of what the read then carries (ranges under 16 KiB, of which a request is the larger part of the cost,
-up to 64 KiB in any case). A read carries at most 16 MiB. Reads come in the order in which their first byte is used.
+up to 64 KiB, as long as all reads together carry at most twice what is needed; else half of that, or a quarter …).
+A read carries at most 16 MiB. Reads come in the order in which their first byte is used.
 """
 
 from typing import NamedTuple
@@ -18,6 +19,13 @@ GAP_SHARE = 0.02
 
 SMALL_BYTES = 16 * 1024
 """Ranges below this are small."""
+
+MOST_FOR_SMALL = 2
+"""Most bytes that are read of small ranges, as a multiple of what is needed: else samples that lie widely scattered
+over a set much larger than memory, some thousand at a time, would have nearly all of it read every time."""
+
+REQUEST_BYTES = 4 * 1024
+"""What a range counts for in that, at the least: no link carries fewer in the time of a request."""
 
 LONG_BYTES = 1024 * 1024
 """Reads from here on are long."""
@@ -69,7 +77,7 @@ def plan_reads(
     files, starts, stops : numpy.ndarray, shape (range,), int64
         In order of use. Ranges without bytes need no read and are left out.
     gap_bytes, gap_share, small_bytes, read_bytes : optional
-        The rule above.
+        The rule above; `gap_bytes` before it is halved.
 
     Returns
     -------
@@ -80,6 +88,7 @@ def plan_reads(
     copies: list[tuple[int, int]] = []
     current: list[int] = []
     file = begin = end = -1
+    small_gap_bytes = _small_gap(files[order], starts[order], stops[order], gap_bytes, small_bytes)
     columns = (order.tolist(), files[order].tolist(), starts[order].tolist(), stops[order].tolist())
     for number, its_file, start, stop in zip(*columns, strict=True):
         if start >= stop:
@@ -88,7 +97,7 @@ def plan_reads(
             if start >= end:
                 gap, merged = start - end, stop - begin
                 small = min(stop - start, end - begin) < small_bytes
-                allowed = gap_bytes if small else min(gap_bytes, gap_share * merged)
+                allowed = small_gap_bytes if small else min(gap_bytes, gap_share * merged)
                 if gap <= allowed and merged <= read_bytes:
                     current.append(number)
                     end = stop
@@ -103,6 +112,22 @@ def plan_reads(
         reads.append(MergedRead(file, begin, end, current))
     reads.sort(key=lambda read: min(read.members))
     return ReadPlan(reads, copies)
+
+
+def _small_gap(files: Integers, starts: Integers, stops: Integers, gap_bytes: int, small_bytes: int) -> int:
+    """Most bytes to read and drop between two small ranges of many, which ascend by position."""
+    some = stops > starts
+    files, starts, stops = files[some], starts[some], stops[some]
+    sizes = stops - starts
+    gaps = np.where(files[1:] == files[:-1], starts[1:] - stops[:-1], -1)
+    gaps = gaps[(gaps > 0) & (gaps <= gap_bytes) & (np.minimum(sizes[1:], sizes[:-1]) < small_bytes)]
+    spare = (MOST_FOR_SMALL - 1) * int(np.maximum(sizes[sizes < small_bytes], REQUEST_BYTES).sum())
+    if not gaps.size or int(gaps.sum()) <= max(spare, GAP_BYTES):
+        return gap_bytes
+    while int(gaps.sum()) > spare and gap_bytes > 0:
+        gap_bytes //= 2
+        gaps = gaps[gaps <= gap_bytes]
+    return gap_bytes
 
 
 def stagger(reads: list[MergedRead], starts: Integers, stops: Integers) -> list[MergedRead]:

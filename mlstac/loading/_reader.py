@@ -74,7 +74,7 @@ class Reader:
         return make_slots(view, self.catalog.locate(view.layout, rows))
 
     def begin(self, batch: Sequence[Slots], rows: Integers) -> Pending:
-        """Begin to fill the buffers of a batch; local shards are copied before it returns.
+        """Lay out what fills the buffers of a batch, to be asked for; local shards are copied before it returns.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Reader:
                 self._fetcher.forget(read)
             return self._fetcher.submit(wrong)
 
-        return Pending(self._fetcher.submit(reads), requests, again)
+        return Pending(lambda: self._fetcher.submit(reads), requests, again)
 
     def placed(self, error: MlstacError, rows: Integers, views: Sequence[TensorView]) -> MlstacError:
         """The error with the sample that was being read, where it does not say so."""

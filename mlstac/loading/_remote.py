@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.errors import ChecksumError
-from mlstac.loading._addresses import MISSING
+from mlstac.loading._addresses import MISSING, PLAIN
 from mlstac.loading._blocks import Blocks
 from mlstac.loading._copying import gather
 from mlstac.loading._frames import Frame, Unpacking, unpack_all
@@ -94,23 +94,36 @@ class Requests:
 Again = Callable[[ChecksumError], "Future[None] | None"]
 
 
+Send = Callable[[], "Future[Any]"]
+
+
 class Pending:
-    """A batch on its way.
+    """A batch on its way, or about to be.
 
     Parameters
     ----------
-    future : Future, optional
-        Of its bytes; None: they are there.
+    send : callable, optional
+        Asks for its bytes; None: they are there.
     requests : Requests
     again : callable, optional
         Told what is wrong, asks for those bytes once more, of their server and of no cache; None if it did before.
     """
 
-    def __init__(self, future: "Future[None] | None", requests: Requests, again: Again | None = None) -> None:
-        self._future = future
+    def __init__(self, send: Send | None, requests: Requests, again: Again | None = None) -> None:
+        self._send = send
+        self._future: Future[Any] | None = None
         self._requests = requests
         self._again = again
         self._cancelled = False
+
+    def begin(self) -> None:
+        """Ask for its bytes, if that was not done."""
+        send, self._send = self._send, None
+        if send is None:
+            return
+        self._future = send()
+        if self._cancelled:  # before, or meanwhile by another thread
+            self._future.cancel()
 
     @property
     def scratch_bytes(self) -> int:
@@ -128,6 +141,7 @@ class Pending:
         ChecksumError
             If they are.
         """
+        self.begin()
         while True:
             try:
                 return self._arrive()
@@ -251,14 +265,34 @@ def want_pieces(requests: Requests, slots: Slots) -> None:
 def scratch_of(view: TensorView) -> int:
     """Bytes that a sample of bands or a window takes on its way, besides those of the result; 0 where shapes vary."""
     stored = view.layout.fixed
-    if view.whole or stored is None:
-        return 0
+    return 0 if view.whole or stored is None else _scratch(view, stored)
+
+
+def _scratch(view: TensorView, stored: tuple[int, ...]) -> int:
     pieces = view.pieces(stored)
     starts, stops, owners = merge_pieces(pieces, gap_bytes=GAP_BYTES)
     return sum(
         stop - start
         for read, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True))
         if not _in_order(pieces, np.flatnonzero(owners == read), start, stop)
+    )
+
+
+def scratch_of_rows(slots: Slots) -> int:
+    """The same of samples whose shapes vary, or that are compressed, for all of them; 0 where neither is so."""
+    located = slots.located
+    there = located.files != MISSING
+    if located.frames is not None:
+        packed = np.flatnonzero(there & (located.frames != PLAIN))
+        frames = np.stack([located.files[packed], located.offsets[packed]], axis=1)
+        _, first = np.unique(frames, axis=0, return_index=True)
+        return int(located.lengths[packed[first]].sum())
+    if slots.view.whole or located.shapes is None:
+        return 0
+    shapes, counts = np.unique(located.shapes[there], axis=0, return_counts=True)
+    return sum(
+        count * _scratch(slots.view, tuple(shape))
+        for shape, count in zip(shapes.tolist(), counts.tolist(), strict=True)
     )
 
 

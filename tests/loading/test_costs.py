@@ -122,6 +122,22 @@ def test_a_dataset_of_labels_alone_is_a_span_a_shard(chips):
     assert sorted(stop - start for start, stop in asked(server, before)) == [3 * 8, 3 * 8]
 
 
+def test_small_samples_far_from_each_other_cost_at_most_twice_their_blocks(tmp_path):
+    rng = np.random.default_rng(4)
+    x = rng.random((60_000, 66), np.float32)
+    rows = rng.choice(len(x), 230, replace=False)  # 69 KB from one to the next
+    folder = write_stacked(tmp_path / "small", {"train": {"x": x}}, shard_rows=len(x))
+    with FaultServer(folder) as server:
+        ds = mlstac.load(server.url, framework="numpy")
+        ds[0]
+        before = len(server.requests)
+        assert np.array_equal(ds[rows.tolist()]["x"], x[rows])
+        ds.close()
+        ranges = asked(server, before)
+    assert sum(stop - start for start, stop in ranges) <= 2 * 4096 * len(rows)
+    assert len(ranges) < len(rows)  # neighbours still share a request
+
+
 def test_choosing_reads_nothing(chips):
     ds, _, server = chips
     before = server.count

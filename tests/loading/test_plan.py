@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlstac.loading._plan import GAP_BYTES, READ_BYTES, plan_reads, stagger
+from mlstac.loading._plan import GAP_BYTES, MOST_FOR_SMALL, READ_BYTES, REQUEST_BYTES, plan_reads, stagger
 
 RANGES = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 400_000), st.integers(0, 90_000)).map(
@@ -85,6 +85,38 @@ def test_large_neighbours_merge_only_over_a_small_gap():
 def test_small_ranges_merge_over_up_to_64_kib():
     assert len(plan([(0, 0, 8), (0, 8 + GAP_BYTES, 16 + GAP_BYTES)]).reads) == 1
     assert len(plan([(0, 0, 8), (0, 9 + GAP_BYTES, 17 + GAP_BYTES)]).reads) == 2
+
+
+SCATTERED = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 5_000_000), st.integers(0, 12_000)).map(
+        lambda r: (r[0], r[1], r[1] + r[2])
+    ),
+    max_size=80,
+)
+
+
+@given(SCATTERED)
+def test_small_ranges_have_at_most_twice_their_bytes_read(ranges):
+    needed = sum(max(stop - start, REQUEST_BYTES) for _, start, stop in ranges if stop > start)
+    dropped = 0
+    for read in plan(ranges).reads:
+        ends = [ranges[member] for member in read.members]
+        dropped += sum(start - stop for (_, _, stop), (_, start, _) in pairwise(ends))
+    assert dropped <= max(GAP_BYTES, (MOST_FOR_SMALL - 1) * needed)
+
+
+def test_dense_small_ranges_are_still_read_with_all_between_them():
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.choice(6_000, 2_000, replace=False)) * 1000
+    assert max(len(read.members) for read in plan([(0, row, row + 264) for row in rows.tolist()]).reads) > 1000
+
+
+def test_far_scattered_small_ranges_are_read_alone_and_the_nearest_together():
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.choice(1_000_000, 4_000, replace=False)) * 264  # 66 KB from one to the next
+    found = plan([(0, row, row + 264) for row in rows.tolist()])
+    assert 1000 < len(found.reads) < 4000
+    assert sum(read.stop - read.start for read in found.reads) <= 2 * 4000 * REQUEST_BYTES
 
 
 def test_a_whole_shard_of_neighbours_is_reads_of_16_mib():

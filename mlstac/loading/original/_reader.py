@@ -1,6 +1,7 @@
 """Samples of the original ML-STAC into the buffers of a batch: a file each, read whole, of unknown length."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -81,21 +82,21 @@ class FileReader(Reader):
         return Slots(view, located, zeros, zeros, 0, [(0,) * rank] * count, complete=True)
 
     def begin(self, batch: Sequence[Slots], rows: Integers) -> Pending:
-        """Begin to fill the buffers of a batch; local files are read before it returns."""
+        """Lay out what fills the buffers of a batch, to be asked for; local files are read before it returns."""
         distinct, which = np.unique(rows, return_inverse=True)
         urls = [self._files.url(row) for row in distinct.tolist()] if batch else []
         requests = Requests()
         if not self.remote:
             self._fill(batch, read_samples(urls, self._fetcher), which)
             return Pending(None, requests)
-        future = self._fetcher.submit_files(urls, limit_bytes=LIMIT_BYTES)
+        sent: list[Future[list[bytes]]] = []
 
-        def arrive() -> None:
-            stored = future.result()
-            self._fill(batch, open_samples(stored, urls), which)
+        def send() -> "Future[list[bytes]]":
+            sent.append(self._fetcher.submit_files(urls, limit_bytes=LIMIT_BYTES))
+            return sent[0]
 
-        requests.after.append(arrive)
-        return Pending(future, requests)  # type: ignore[arg-type]  # waits for it, whatever it is of
+        requests.after.append(lambda: self._fill(batch, open_samples(sent[0].result(), urls), which))
+        return Pending(send, requests)
 
     def failed_row(self, error: MlstacError, rows: Integers, views: Sequence[TensorView]) -> int | None:
         """The first of some rows whose file is the one that the error is of; None if it does not say."""
