@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mlstac.authoring import _statistics as statistics
 from mlstac.authoring._classes import count_values, merge_counts
+from mlstac.authoring._partial import Partial, merge_bands
 from mlstac.authoring._pool import Pool
-from mlstac.authoring._statistics import Nodata, Partial
+from mlstac.authoring._statistics import Nodata
 
 CHUNK_BYTES = 8 * 2**20
 """A buffer's size: large for `write`, small beside a shard, and past the 4 MiB from which numpy asks for huge pages (a
@@ -33,7 +34,7 @@ class Measures:
     """How often each value occurs; None where nobody asked, or where there are too many values to be classes."""
 
     def merge(self, other: "Measures") -> "Measures":
-        return Measures(statistics.merge_bands(self.bands, other.bands), merge_counts(self.classes, other.classes))
+        return Measures(merge_bands(self.bands, other.bands), merge_counts(self.classes, other.classes))
 
 
 @dataclass(frozen=True)

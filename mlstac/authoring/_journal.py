@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlstac.authoring._block import Measures
-from mlstac.authoring._statistics import Partial
+from mlstac.authoring._partial import Partial
 from mlstac.authoring._target import Target
 from mlstac.errors import FormatError
 

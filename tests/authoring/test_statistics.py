@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 import mlstac.authoring as authoring
 from mlstac.authoring._classes import MOST_CLASSES, count_values, merge_counts
-from mlstac.authoring._statistics import Partial, measure, merge_bands, view
+from mlstac.authoring._partial import Partial, merge_bands
+from mlstac.authoring._statistics import measure, view
 from mlstac.collection import Collection, Tensor
 
 INTEGERS = ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8")
@@ -53,6 +54,15 @@ def test_integers_at_their_bounds_are_exact(dtype):
     values = np.full((3, 70_000), bounds.max, dtype)
     values[1] = bounds.min
     assert without_percent(measure(values)[0].summary()) == judge(values)
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("u1", 99_991), ("i1", 2048), ("<u2", 4096), ("<i2", 99_991)])
+def test_millions_of_large_integers_are_exact(dtype, width):
+    bounds = np.iinfo(dtype)
+    values = np.random.default_rng(5).integers(bounds.max - 9, bounds.max, (6_000_000 // width, width), dtype)
+    wide = values.astype(np.uint64)  # which holds the sum of their squares
+    (partial,) = measure(values)
+    assert (partial.total, partial.squares) == (int(wide.sum()), int((wide * wide).sum()))
 
 
 @given(values=hnp.arrays(np.dtype("<i2"), (7, 3, 5, 6)), cut=st.integers(0, 7), nodata=st.integers(-3, 3))
@@ -127,15 +137,18 @@ def test_nodata_nan_and_infinities_are_left_out_and_counted(nodata):
         assert (summary["minimum"], summary["maximum"]) == (valid.min(), valid.max())
 
 
-@given(
-    values=hnp.arrays(np.dtype("<u2"), (5, 2, 8, 9), elements=st.integers(0, 3)),
-    nodata=st.sampled_from([0, 3, 7, 70_000]),
-)
-@settings(deadline=None)
-def test_integer_nodata_is_left_out(values, nodata):
+@pytest.mark.parametrize("dtype", INTEGERS)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_integer_nodata_is_left_out(dtype, data):
+    bounds = np.iinfo(dtype)
+    few = st.sampled_from([bounds.min, bounds.min + 1, *range(4), bounds.max - 1, bounds.max])
+    values = data.draw(hnp.arrays(np.dtype(dtype), (5, 2, 8, 9), elements=few))
+    nodata = data.draw(few | st.just(70_000))
     for band, partial in enumerate(measure(values, band_axis=0, nodata=nodata)):
-        valid = values[:, band][values[:, band].astype(np.int64) != nodata]
-        assert partial.left_out == values[:, band].size - valid.size
+        numbers = values[:, band]
+        valid = np.array([number for number in numbers.reshape(-1).tolist() if number != nodata], object)
+        assert partial.left_out == numbers.size - valid.size
         summary = partial.summary()
         if valid.size:
             assert without_percent(summary) == judge(valid)
