@@ -111,8 +111,8 @@ def measure(chips: NDArray[np.uint16], folder: Path, *, samples: int, rounds: in
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     for _ in range(rounds):
-        no_sha256 = mock.patch("mlstac.authoring._shard.sha256", NoDigest)
-        no_statistics = mock.patch("mlstac.authoring._writer.measuring_in", return_value=measure_nothing)
+        no_sha256 = mock.patch("mlstac.authoring._storing.sha256", NoDigest)
+        no_statistics = mock.patch("mlstac.authoring._filling.measuring_in", return_value=measure_nothing)
         timed(PLAIN, lambda: write_plain(chips, folder, samples=samples, flushed=False))
         timed("plain write, flushed", lambda: write_plain(chips, folder, samples=samples, flushed=True))
         timed("mlstac", lambda: author(chips, folder, samples=samples))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlstac.authoring._base import named_parts
-from mlstac.authoring._block import Block, Measures
+from mlstac.authoring._block import Block, Measures, Measuring
 from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._description import Description
 from mlstac.authoring._fragment import as_fragment, property_kinds
@@ -239,7 +239,7 @@ def _measure(
     return block.measures(), joined
 
 
-def _at_once(work: Any, *arguments: Any) -> Any:
-    done: Future[Any] = Future()
-    done.set_result(work(*arguments))
+def _at_once(measuring: Measuring, *arguments: Any) -> "Future[Measures]":
+    done: Future[Measures] = Future()
+    done.set_result(measuring.measure(*arguments))
     return done

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from mlstac.authoring import _statistics as statistics
 from mlstac.authoring._classes import count_values, merge_counts
 from mlstac.authoring._partial import Partial, merge_bands
-from mlstac.authoring._pool import Pool
+from mlstac.authoring._pool import Loan, Pool
 from mlstac.authoring._statistics import Nodata
 
 CHUNK_BYTES = 8 * 2**20
@@ -45,6 +46,10 @@ class Measuring:
     band_axis: int | None
     nodata: Nodata
     classes: bool
+
+    @property
+    def is_of_floats(self) -> bool:
+        return not statistics.is_countable(self.dtype) and self.dtype != "BOOL"
 
     def measure(self, data: NDArray[np.uint8], lengths: list[int], shapes: list[Shape]) -> Measures:
         """Measure samples that lie one after another in ``data``."""
@@ -88,8 +93,9 @@ class Block:
         self._pool = pool
         self._pending: list[Future[Measures]] = []
         self._buffers: list[NDArray[np.uint8]] = []
-        self._full: list[NDArray[np.uint8]] = []
-        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self.chunks: list[NDArray[np.uint8]] = []
+        """The full buffers, each as far as it is used."""
+        self._buffer: NDArray[np.uint8] | None = None
         self._used = 0
         self._first = 0
         self._shape: Shape | None = None
@@ -101,7 +107,7 @@ class Block:
     def append(self, data: NDArray[np.uint8], shape: Shape, digest: int) -> None:
         """Copy the next sample's bytes, whose xxh3-64 is known."""
         length = len(data)
-        if self._used + length > len(self._buffer):
+        if self._buffer is None or self._used + length > len(self._buffer):
             self._close_buffer()
             self._buffer = self._pool.take(_buffer_bytes(length))
             self._buffers.append(self._buffer)
@@ -117,16 +123,25 @@ class Block:
         assert self._shape is not None
         self.shapes.append(self._shape)
 
-    def close(self) -> list[NDArray[np.uint8]]:
-        """The buffers, each as far as it is used."""
+    def close(self) -> None:
+        """The block is full."""
         self._close_buffer()
-        return self._full
+
+    def lend(self, loan: Loan) -> None:
+        """Have the buffers of a full block given back as each is hashed, written and measured."""
+        uses = 2 if self._measuring is None else 3
+        for buffer, filled in zip(self._buffers, self.chunks, strict=True):
+            loan.add(buffer, uses * len(filled))
+
+    def watch(self, loan: Loan) -> None:
+        """Tell the loan, once it has begun, of what is measured."""
+        for filled, pending in zip(self.chunks, self._pending, strict=False):
+            pending.add_done_callback(partial(_measured, loan, filled))
 
     def release(self) -> None:
-        """Give the buffers back, once the shard is written and measured."""
-        self._full.clear()
-        while self._buffers:
-            self._pool.give(self._buffers.pop())
+        """Forget the samples' bytes; what is said of them stays."""
+        self.chunks.clear()
+        self._buffers.clear()
 
     def measures(self) -> Measures | None:
         """What was measured, once the block is closed; None where nothing was to be."""
@@ -136,16 +151,19 @@ class Block:
         return merged
 
     def _close_buffer(self) -> None:
+        if self._buffer is None:
+            return
         stop = len(self.shapes)
-        if stop > self._first:
-            filled = self._buffer[: self._used]
-            self._full.append(filled)
-            if self._measuring is not None:
-                lengths = self.lengths[self._first : stop].tolist()
-                self._pending.append(
-                    self._submit(self._measuring.measure, filled, lengths, self.shapes[self._first : stop])
-                )
-        self._first, self._used, self._buffer = stop, 0, np.empty(0, np.uint8)
+        filled = self._buffer[: self._used]
+        self.chunks.append(filled)
+        if self._measuring is not None:
+            lengths = self.lengths[self._first : stop].tolist()
+            self._pending.append(self._submit(self._measuring, filled, lengths, self.shapes[self._first : stop]))
+        self._first, self._used, self._buffer = stop, 0, None
+
+
+def _measured(loan: Loan, filled: NDArray[np.uint8], _: "Future[Measures]") -> None:
+    loan.used(filled)
 
 
 def _buffer_bytes(row_bytes: int) -> int:

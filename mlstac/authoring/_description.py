@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mlstac.authoring._form import Form, FormKey, key_of
 from mlstac.authoring._shapes import LAYOUTS, UNSEEN, OpenShape, Unseen, holds, join_shapes, layout_of, looser
 from mlstac.authoring._values import Encoded
 from mlstac.collection import Collection, Tensor, check_name
@@ -34,6 +35,9 @@ _LABELS = frozenset(
 _NEEDS = {"stacked": "one shape", "jagged": "shapes that differ in the first axis alone"}
 
 Encodeds = Mapping[str, Encoded]
+
+_MOST_FORMS = 256
+"""Forms that are remembered; jagged samples may have one each."""
 
 TIME = "_time"
 """Ends the name of the tensor that holds the times of another tensor's steps."""
@@ -70,11 +74,11 @@ class Description:
         """How many axes each tensor has, once a sample brought it: readers count on one number."""
         self._met: dict[str, OpenShape | Unseen | None] = {}
         """What the shapes of all samples so far have in common, those in no shard yet too."""
-
-        self._form: list[tuple[str, str, tuple[int, ...], str | None]] | None = None
-        """Names, dtypes, shapes and media types of the last sample that was checked."""
-        self._grids: tuple[object, dict[str, tuple[int, int]]] = (None, {})
-        """The grids of that sample, beside its form."""
+        self._forms: dict[FormKey, Form] = {}
+        """Forms that samples have had, and that are found to fit."""
+        self._last: Form | None = None
+        self._undo: Callable[[], None] | None = None
+        """Takes back what has changed since it was made; None where something has. Most samples change nothing."""
 
     def dtype(self, name: str) -> str | None:
         tensor = self.tensors.get(name)
@@ -86,13 +90,19 @@ class Description:
 
     def mark(self) -> Callable[[], None]:
         """What a sample may change here; call the result to take it back where the sample is refused later."""
+        if self._undo is None:
+            self._undo = self._make_undo()
+        return self._undo
+
+    def _make_undo(self) -> Callable[[], None]:
         tensors, shapes, times, begun = dict(self.tensors), dict(self._shapes), dict(self._times), self._begun
         axes, met = dict(self._axes), dict(self._met)
         fields = [(tensor, tensor.dtype, tensor.media_type, tensor.dims) for tensor in tensors.values()]
 
         def undo() -> None:
             self.tensors, self._shapes, self._times, self._begun = tensors, shapes, times, begun
-            self._axes, self._met, self._form = axes, met, None
+            self._axes, self._met = axes, met
+            self._changed()
             for tensor, dtype, media_type, dims in fields:
                 tensor.dtype, tensor.media_type, tensor.dims = dtype, media_type, dims
 
@@ -107,13 +117,18 @@ class Description:
         sample: str,
         steps: int | None = None,
         described: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
+    ) -> Form:
         """Check a sample against the description; the first one completes it.
 
         Parameters
         ----------
         described : mapping of str to mapping, optional
             What the sample itself says of its tensors, as fields of a `Tensor`; the collection's word goes before it.
+
+        Returns
+        -------
+        Form
+            The same for all samples that are alike in what is checked here.
 
         Raises
         ------
@@ -122,11 +137,33 @@ class Description:
         """
         if not tensors:
             raise InvalidSampleError(f"sample {sample!r} has no tensors; give at least one")
-        form = [(name, encoded.dtype, encoded.shape, encoded.media_type) for name, encoded in tensors.items()]
-        if form == self._form:
-            return  # as the sample before, in all that is checked here
+        key = key_of(tensors)
+        if key not in self._forms:
+            self._check_form(tensors, sample=sample, steps=steps, described=described or {})
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            self._forms[key] = Form(key, grids=self._grids(tensors))
+        self._last = self._forms[key]
+        return self._last
+
+    def recognise(self, tensors: Mapping[str, Any]) -> tuple[Form, dict[str, Encoded]] | None:
+        """The form of a sample whose tensors are plain arrays like those of the sample before, and its bytes."""
+        if self._last is None:
+            return None
+        encoded = self._last.encode(tensors)
+        return None if encoded is None else (self._last, encoded)
+
+    def _changed(self) -> None:
+        """Forget what was found of the description as it was."""
+        self._forms.clear()
+        self._last = self._undo = None
+
+    def _check_form(
+        self, tensors: Encodeds, *, sample: str, steps: int | None, described: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._undo = None
         if not self._begun:
-            self._begin(tensors, steps=steps, described=described or {})
+            self._begin(tensors, steps=steps, described=described)
         for name in [name for name in self._times if name in tensors]:
             self.tensors[name], self._shapes[name] = self._times.pop(name), UNSEEN
         for name, encoded in tensors.items():
@@ -149,7 +186,6 @@ class Description:
             self._axes.setdefault(name, len(encoded.shape))
             if self._met.get(name, UNSEEN) != encoded.shape:
                 self._met[name] = self._join_met(name, encoded, sample)
-        self._form = form
 
     def _check_one(self, name: str, tensor: Tensor, encoded: Encoded, sample: str) -> None:
         what = f"tensor {name!r} of sample {sample!r}"
@@ -225,6 +261,7 @@ class Description:
         datetimes : numpy.ndarray or dict of them by tensor
             Microseconds since 1970, UTC.
         """
+        self._undo = None
         by_name = datetimes if isinstance(datetimes, dict) else None
         shapes = {name: item.shape for name, item in tensors.items() if item.media_type is None}
         found = False
@@ -267,16 +304,13 @@ class Description:
         base = self.tensors.get(name.removesuffix(TIME))
         return name.endswith(TIME) and base is not None and "time" in (base.dims or ())
 
-    def grids(self, tensors: Encodeds) -> dict[str, tuple[int, int]]:
-        """Height and width of each tensor that is an image, of the sample that was checked last."""
-        if self._form is not None and self._grids[0] is self._form:
-            return self._grids[1]
+    def _grids(self, tensors: Encodeds) -> dict[str, tuple[int, int]]:
+        """Height and width of each tensor that is an image."""
         found = {}
         for name, encoded in tensors.items():
             y, x = self.tensors[name].y_axis, self.tensors[name].x_axis
             if y is not None and x is not None and len(encoded.shape) == len(self.tensors[name].dims or ()):
                 found[name] = (encoded.shape[y], encoded.shape[x])
-        self._grids = (self._form, found)
         return found
 
     # ------------------------------------------------------------------ shards out
@@ -314,6 +348,7 @@ class Description:
         self, split: str, shapes: Mapping[str, OpenShape | Unseen | None], layouts: Mapping[str, str]
     ) -> None:
         """Remember what a shard was like, in the order of writing."""
+        self._undo = None
         for name, shape in shapes.items():
             self._shapes[name] = join_shapes(self._shapes.get(name, UNSEEN), shape)
         before = self._layouts.get(split, {})
@@ -334,7 +369,7 @@ class Description:
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Take up the description of an unfinished run."""
-        self._form = None
+        self._changed()
         self.tensors = {name: Tensor(**tensor) for name, tensor in data["tensors"].items()}
         self._shapes = dict.fromkeys(self.tensors, UNSEEN)
         self._shapes |= {name: None if shape is None else tuple(shape) for name, shape in data["shapes"].items()}

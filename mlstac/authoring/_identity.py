@@ -21,20 +21,29 @@ class Ids:
     def __len__(self) -> int:
         return self._count
 
-    def __contains__(self, name: str) -> bool:
-        key, mask = xxhash.xxh3_64_intdigest(name.encode()) or 1, len(self._table) - 1
+    def find(self, name: str) -> tuple[int, bool]:
+        """The hash of an id, for `put`, and whether it is there."""
+        key, table = xxhash.xxh3_64_intdigest(name.encode()) or 1, self._table
+        mask = len(table) - 1
         slot = key & mask
-        while (held := self._table[slot]) != _EMPTY:
+        while (held := table[slot]) != _EMPTY:
             if held == key:
-                return True
+                return key, True
             slot = (slot + 1) & mask
-        return False
+        return key, False
+
+    def __contains__(self, name: str) -> bool:
+        return self.find(name)[1]
 
     def add(self, name: str) -> bool:
         """Add an id; False where it is there already."""
+        return self.put(xxhash.xxh3_64_intdigest(name.encode()) or 1)
+
+    def put(self, key: int) -> bool:
+        """Add the hash of an id; False where it is there already."""
         if self._count * 2 >= len(self._table):
             self._grow()
-        if not self._insert(self._table, xxhash.xxh3_64_intdigest(name.encode()) or 1):
+        if not self._insert(self._table, key):
             return False
         self._count += 1
         return True

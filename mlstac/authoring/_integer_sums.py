@@ -142,7 +142,8 @@ def float_of(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
 def _dot(first: NDArray[Any], second: NDArray[Any] | None) -> NDArray[np.float64]:
     """Sum over runs and pixels of the products of two limbs, or of one limb itself, one a band."""
     if first.dtype == np.float64:
-        return _dot_rows(first, second).sum(axis=0)
+        exact: NDArray[np.float64] = _dot_rows(first, second).sum(axis=0)
+        return exact
     runs, n_bands, pixels = first.shape
     whole = pixels // _SHORT_PIXELS * _SHORT_PIXELS
     found = np.zeros(n_bands)

@@ -1,22 +1,27 @@
 """What the author hands over, made ready to be written."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 import xxhash
 
 from mlstac.authoring._description import Description
+from mlstac.authoring._form import Form
 from mlstac.authoring._values import Encoded, encode
 from mlstac.authoring._xarray import DescribedSample, is_xarray, read_xarray
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, MlstacError
 from mlstac.sample import Row, Sample
 
 
-class Prepared(NamedTuple):
+@dataclass(slots=True)
+class Prepared:
     """One sample as bytes."""
 
     id: str
-    sample: Sample
+    sample: Sample | None
+    """None where nothing is said of it but its tensors."""
+    form: Form
     tensors: dict[str, Encoded]
     digests: dict[str, int]
     """xxh3-64 of each tensor's bytes."""
@@ -25,7 +30,7 @@ class Prepared(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return sum(len(encoded.data) for encoded in self.tensors.values())
+        return sum([len(encoded.data) for encoded in self.tensors.values()])
 
 
 class ChangedSamplesError(InvalidSampleError):
@@ -70,6 +75,14 @@ def prepare(given: Any, *, split: str, position: int, description: Description, 
         Number of the part that the sample is written in; it goes into such an id.
     """
     name = f"{split}-{position:07d}" if part is None else f"{split}-{part:05d}-{position:07d}"
+    if type(given) is dict:
+        alike = description.recognise(given)
+        if alike is not None:
+            return _prepared(name, None, *alike)
+    elif type(given) is Sample and given.datetimes is None:
+        alike = description.recognise(given.tensors)
+        if alike is not None:
+            return _prepared(given.id if given.id is not None else name, given, *alike)
     try:
         sample = as_sample(given)
         name = sample.id if sample.id is not None else name
@@ -83,10 +96,14 @@ def prepare(given: Any, *, split: str, position: int, description: Description, 
         description.add_times(tensors, sample.datetimes, sample=name)
         steps = None if isinstance(sample.datetimes, dict) else len(sample.datetimes)
     described = sample.described if isinstance(sample, DescribedSample) else None
-    description.check(tensors, sample=name, steps=steps, described=described)
+    form = description.check(tensors, sample=name, steps=steps, described=described)
+    return _prepared(name, sample, form, tensors)
+
+
+def _prepared(name: str, sample: Sample | None, form: Form, tensors: dict[str, Encoded]) -> Prepared:
     # Of each tensor once: its low half is the checksum of a row of its own, and resuming goes by all of it.
     digests = {key: xxhash.xxh3_64_intdigest(encoded.data.data) for key, encoded in tensors.items()}
-    return Prepared(name, sample, tensors, digests, _content(name, tensors, digests))
+    return Prepared(name, sample, form, tensors, digests, form.content(name, digests))
 
 
 def _encode(name: str, value: Any, description: Description) -> Encoded:
@@ -98,11 +115,18 @@ def _encode(name: str, value: Any, description: Description) -> Encoded:
 
 def with_row(content: int, row: Row) -> int:
     """64 bits of a sample's tensors and of what its row says: place, time, links and the author's columns."""
-    plain = row._replace(id="", grids={}, properties={})
-    said = repr((content, sorted(row.grids.items()), tuple(plain), sorted(row.properties.items())))
+    if row[1:] == _SAYS_NOTHING[1:]:
+        said = f"({content}{_NOTHING}"
+    else:
+        plain = row._replace(id="", grids={}, properties={})
+        said = repr((content, sorted(row.grids.items()), tuple(plain), sorted(row.properties.items())))
     return xxhash.xxh3_64_intdigest(said.encode(errors="surrogatepass"))
 
 
-def _content(name: str, tensors: Mapping[str, Encoded], digests: Mapping[str, int]) -> int:
-    said = repr((name, [(key, tensors[key].dtype, tensors[key].shape, digests[key]) for key in sorted(tensors)]))
-    return xxhash.xxh3_64_intdigest(said.encode(errors="surrogatepass"))
+def bare_row(name: str) -> Row:
+    """The row of a sample of which nothing is said but its tensors."""
+    return Row(name, *_SAYS_NOTHING[1:])
+
+
+_SAYS_NOTHING: Final = Row("", {}, None, None, None, None, None, {})
+_NOTHING: Final = repr((0, [], tuple(_SAYS_NOTHING), []))[2:]

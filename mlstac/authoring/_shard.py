@@ -2,30 +2,21 @@
 
 from array import array
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
+from concurrent.futures import Future
 
 import numpy as np
 
 from mlstac.authoring._block import Block, Measures, Measuring
-from mlstac.authoring._compressed import make_frames
-from mlstac.authoring._pool import Pool
+from mlstac.authoring._form import Form
+from mlstac.authoring._pool import Bytes, Loan, Pool
 from mlstac.authoring._samples import Prepared
 from mlstac.authoring._shapes import UNSEEN, OpenShape, Unseen, join_shapes
-from mlstac.authoring._target import Target
 from mlstac.authoring._values import Encoded
 from mlstac.sample import (
-    Addresses,
     Column,
     Compression,
-    ShardPlan,
-    address_frames,
-    cut_frames,
+    Row,
     max_samples,
-    pack_columns,
-    slice_frames,
 )
 
 SHARDS_A_FOLDER = 1000
@@ -71,16 +62,19 @@ class OpenShard:
         self.split = split
         self.nbytes = 0
         self.ids: list[str] = []
-        self.rows: list[Any] = []
+        self.rows: list[Row] = []
         self.contents = array("Q")
         self.blocks: dict[str, Block] = {}
         self.at_most: int | None = None
         """How many samples the shard may hold with the shapes that it has; None until asked, or where only bytes
         count."""
+        self.form: Form | None = None
+        """Of the sample that was added last."""
         self._shapes: dict[str, OpenShape | Unseen | None] = {}
         self._measuring = measuring
         self._submit = submit
         self._pool = pool
+        self._loan = Loan(pool)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,11 +83,9 @@ class OpenShard:
     def shapes(self) -> dict[str, OpenShape | Unseen | None]:
         return dict(self._shapes)
 
-    def holds_alike(self, tensors: Mapping[str, Encoded]) -> bool:
-        """Whether a sample has the shapes that all samples of the shard have."""
-        return len(tensors) == len(self._shapes) and all(
-            self._shapes.get(name) == encoded.shape for name, encoded in tensors.items()
-        )
+    def holds_alike(self, form: Form) -> bool:
+        """Whether samples of a form have the shapes that all samples of the shard have."""
+        return self._shapes == form.shapes
 
     def shapes_with(self, tensors: Mapping[str, Encoded]) -> dict[str, OpenShape | Unseen | None]:
         """The open shapes that the shard would have with one more sample."""
@@ -101,8 +93,10 @@ class OpenShard:
             name: join_shapes(self._shapes.get(name, UNSEEN), encoded.shape) for name, encoded in tensors.items()
         }
 
-    def add(self, prepared: Prepared, row: Any) -> None:
+    def add(self, prepared: Prepared, row: Row) -> int:
+        """Copy a sample; how many bytes it has."""
         tensors = prepared.tensors
+        before = self.nbytes
         for name, encoded in tensors.items():
             block = self.blocks.get(name)
             if block is None:
@@ -112,15 +106,17 @@ class OpenShard:
                 block.present.frombytes(bytes(len(self)))  # the samples before lack it
             block.append(encoded.data, encoded.shape, prepared.digests[name])
             self.nbytes += len(encoded.data)
-            seen = self._shapes.get(name, UNSEEN)
-            if seen != encoded.shape:
-                self._shapes[name] = join_shapes(seen, encoded.shape)
-        for name, block in self.blocks.items():
-            if name not in tensors:
-                block.skip()
+        if len(tensors) < len(self.blocks):
+            for name, block in self.blocks.items():
+                if name not in tensors:
+                    block.skip()
+        if self.form is not prepared.form:
+            self._shapes = self.shapes_with(tensors)
+            self.form = prepared.form
         self.ids.append(prepared.id)
         self.rows.append(row)
         self.contents.append(prepared.content)
+        return self.nbytes - before
 
     def columns(self) -> dict[str, Column]:
         """The tensors as the sample room lays them out."""
@@ -129,7 +125,7 @@ class OpenShard:
             present = np.frombuffer(block.present, np.bool_)
             columns[name] = Column(
                 dtype=block.dtype,
-                chunks=block.close(),
+                chunks=block.chunks,
                 lengths=np.frombuffer(block.lengths, np.int64),
                 shapes=block.shapes,
                 present=None if present.all() else present,
@@ -137,10 +133,24 @@ class OpenShard:
             )
         return columns
 
+    def close(self) -> None:
+        """The shard is full: from now on `used` gives its buffers back, and `release` what is left of them."""
+        for block in self.blocks.values():
+            block.close()
+            block.lend(self._loan)
+        self._loan.begin()
+        for block in self.blocks.values():
+            block.watch(self._loan)
+
+    def used(self, part: Bytes) -> None:
+        """Some bytes were hashed, or written."""
+        self._loan.used(part)
+
     def release(self) -> None:
         """Let go of the samples' bytes; what is said of them stays."""
         for block in self.blocks.values():
             block.release()
+        self._loan.end()
 
     def measures(self) -> dict[str, Measures]:
         found = {name: block.measures() for name, block in self.blocks.items()}
@@ -150,69 +160,3 @@ class OpenShard:
 def samples_at_most(dtypes: Mapping[str, str], layouts: Mapping[str, str]) -> int | None:
     """How many samples a shard of these layouts may hold; None where only bytes count."""
     return max_samples({name: (dtypes[name], layouts[name]) for name in layouts})
-
-
-@dataclass(frozen=True)
-class WrittenShard:
-    """A shard that has its name."""
-
-    name: str
-    size: int
-    checksum: str
-    addresses: dict[str, Addresses] = field(repr=False)
-
-
-def write_shard(
-    target: Target,
-    shard: OpenShard,
-    *,
-    name: str,
-    layouts: Mapping[str, str],
-    hasher: Executor,
-    compression: Compression | None = None,
-    compressors: Executor | None = None,
-) -> WrittenShard:
-    """Write a shard under a temporary name, flush it, and rename it.
-
-    Its sha256 is taken in another thread meanwhile; frames of a compressed one are made in ``compressors``.
-    """
-    plan = pack_columns(shard.columns(), layouts={key: layouts[key] for key in shard.blocks}, ids=shard.ids)
-    digest = sha256()
-    hashing: list[Future[None]] = []
-    with target.create(name) as file:
-
-        def put(data: Any) -> None:
-            hashing.append(hasher.submit(digest.update, data))
-            file.write(data)
-
-        if compression is None or compressors is None:
-            put(plan.header)
-            for buffer in plan.buffers:
-                put(buffer.data)
-            addresses = plan.addresses
-        else:
-            addresses = _put_frames(plan, put, compression=compression, compressors=compressors)
-        file.sync()  # while the rest is hashed
-        for one in hashing:
-            one.result()
-    return WrittenShard(name, file.size, _MULTIHASH_SHA256 + digest.hexdigest(), addresses)
-
-
-def _put_frames(
-    plan: ShardPlan, put: Callable[[bytes], None], *, compression: Compression, compressors: Executor
-) -> dict[str, Addresses]:
-    """Write a shard as frames, many small ones in one go; where its samples are then."""
-    edges = cut_frames(plan)
-    lengths, sums = [], []
-    waiting = bytearray()
-    for frame in make_frames(slice_frames(plan, edges), level=compression.level, workers=compressors):
-        lengths.append(len(frame.data))
-        sums.append(frame.checksum)
-        waiting += frame.data
-        if len(waiting) >= _WRITE_BYTES:
-            put(bytes(waiting))
-            waiting.clear()
-    put(bytes(waiting))
-    return address_frames(
-        plan.addresses, edges, lengths=np.array(lengths, np.int64), checksums=np.array(sums, np.uint32)
-    )

@@ -11,7 +11,7 @@ from mlstac.frameworks import numpy_dtype
 from mlstac.sample import encode_field, infer_media_type
 
 # Arrays that are their own bytes: numpy's dtypes of this byte order, which most samples are made of.
-_PLAIN: Final = {
+PLAIN: Final = {
     np.dtype(name): encode_tensor(np.empty(0, name))[0]
     for name in ("?", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8")
 }
@@ -61,7 +61,7 @@ def encode(value: Any, *, dtype: str | None = None, media_type: str | None = Non
     if isinstance(value, np.matrix):
         value = np.asarray(value)  # a matrix stays one of two axes, whatever is asked of it
     if isinstance(value, np.ndarray | np.generic):
-        name = _PLAIN.get(value.dtype)
+        name = PLAIN.get(value.dtype)
         if name is not None and not isinstance(value, np.ma.MaskedArray) and value.flags.c_contiguous:
             return Encoded(name, value.shape, value.reshape(-1).view(np.uint8))
     return Encoded(*encode_tensor(value))

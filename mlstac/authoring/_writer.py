@@ -2,37 +2,41 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from mlstac.authoring._base import read_collection, restore_description
 from mlstac.authoring._commit import commit
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._description import Description
+from mlstac.authoring._filling import Filling
 from mlstac.authoring._identity import Ids
-from mlstac.authoring._journal import ShardRecord
 from mlstac.authoring._ledger import Ledger
 from mlstac.authoring._local_origins import relative_origins
-from mlstac.authoring._measuring import measuring_in
 from mlstac.authoring._pipeline import Pipeline
 from mlstac.authoring._progress import Progress
 from mlstac.authoring._properties import Properties
 from mlstac.authoring._remote import open_target
-from mlstac.authoring._samples import ChangedSamplesError, Prepared, prepare, with_row
+from mlstac.authoring._samples import Prepared, bare_row, prepare, with_row
 from mlstac.authoring._session import Session
-from mlstac.authoring._shard import OpenShard, samples_at_most, shard_name
 from mlstac.authoring._target import Target
+from mlstac.authoring._unfinished import Unfinished
 from mlstac.authoring._version import next_version
+from mlstac.authoring._whole import Whole
 from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
 from mlstac.sample import Row, check_grid, parse_compression, sample_row
 from mlstac.storage import parse_size
 
-MAX_ROWS = 100_000
-"""Samples in memory at most, over all open shards: the row of a small sample takes more memory (2 to 3 KB) than its
-bytes."""
+
+class _Work(NamedTuple):
+    """What a writer has while it is open."""
+
+    session: Session
+    unfinished: Unfinished
+    pipeline: Pipeline
+    filling: Filling
 
 
 class Writer:
@@ -130,19 +134,14 @@ class Writer:
         self._properties = Properties()
         self._ids = Ids()
         self._progress = Progress(shown=progress)
-        self._open: dict[str, OpenShard] = {}
         self._counts: dict[str, int] = {}
-        self._numbers: dict[str, int] = {}
-        self._done: dict[str, int] = {}
         self._before: dict[str, int] = {}
         """Samples of each split that the dataset has already, which are added to."""
-        self._replayed: dict[str, Iterator[tuple[str, int]]] = {}
-        self._session: Session | None = None
-        self._pipeline: Pipeline | None = None
+        self._work: _Work | None = None
         self._checked = False
         self._lock = threading.RLock()
         """Samples may come from several threads; one at a time is taken in."""
-        self._broken: BaseException | None = None
+        self._whole = Whole()
         self._part: int | None = None
         self._folder: str | None = None
         self.collection: Collection | None = None
@@ -177,9 +176,9 @@ class Writer:
     # ------------------------------------------------------------------ begin and end
 
     def __enter__(self) -> Self:
-        if self._session is not None or self.collection is not None:
+        if self._work is not None or self.collection is not None:
             raise StateError("this writer has been used; make a new one")
-        self._session = Session(
+        session = Session(
             self._target,
             settings=self.settings(),
             overwrite=self._overwrite,
@@ -187,18 +186,15 @@ class Writer:
         )
         try:
             if self._append:
-                self._take_up(self._session)
-            self._pipeline = Pipeline(
-                self._target, self._session.run, shard_bytes=self._shard_bytes, compression=self._compression
-            )
-            self._resume()
+                self._take_up(session)
+            self._work = self._resume(session)
         except BaseException:
-            self._leave()
+            session.leave()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._session is None:
+        if self._work is None:
             return
         if kind is not None:
             self._leave()
@@ -224,53 +220,48 @@ class Writer:
 
     def _close(self) -> Collection:
         try:
-            session, pipeline = self._working()
-            self._check_complete()
-            for split in list(self._open):
-                self._flush(split)
-            pipeline.wait()
-            if self._part is not None:
-                session.hand_over()
-                self._session = None
-                pipeline.close()
-                self.collection = self._declared
-                return self.collection
-            collection = self._declared
-            if session.existing is not None and not len(session.run):  # nothing to append
-                collection = session.existing
-                session.leave()
-            else:
-                if not session.is_committed:
-                    collection = commit(
-                        session, self._declared, self._description, splits=list(self._counts), card=self._card
-                    )
-                session.finish()
+            work = self._working()
+            work.unfinished.check_complete(self._counts)
+            work.filling.flush_all()
+            work.pipeline.wait()
+            work.pipeline.close()  # before the commit, whose pictures take memory too
+            collection = self._commit(work.session)
         except BaseException:
             self._leave()
             raise
-        self._session = None
-        pipeline.close()
+        self._work = None
         self._progress.close()
         self.collection = collection
         return collection
 
+    def _commit(self, session: Session) -> Collection:
+        """Write the collection, and let go of the lock."""
+        if self._part is not None:
+            session.hand_over()
+            return self._declared
+        if session.existing is not None and not len(session.run):  # nothing to append
+            session.leave()
+            return session.existing
+        collection = self._declared
+        if not session.is_committed:
+            collection = commit(session, self._declared, self._description, splits=list(self._counts), card=self._card)
+        session.finish()
+        return collection
+
     def _leave(self) -> None:
         """End without a collection; whole shards stay in the journal for the next call."""
-        session, self._session = self._session, None
-        if self._pipeline is not None:
-            self._pipeline.close()
+        work, self._work = self._work, None
         self._progress.close()
-        self._open.clear()
-        if session is not None:
-            session.leave()
+        if work is not None:
+            work.pipeline.close()
+            work.filling.clear()
+            work.session.leave()
 
-    def _working(self) -> tuple[Session, Pipeline]:
-        if self._session is None or self._pipeline is None:
+    def _working(self) -> _Work:
+        if self._work is None:
             raise StateError("the writer is not open; use it as: with mlstac.Writer(...) as writer: writer.add(...)")
-        if self._broken is not None:
-            said = str(self._broken) or "interrupted"
-            raise StateError(f"an earlier sample or shard was not taken in whole: {said}") from self._broken
-        return self._session, self._pipeline
+        self._whole.check()
+        return self._work
 
     def settings(self) -> dict[str, Any]:
         """What decides the bytes of the shards."""
@@ -306,18 +297,30 @@ class Writer:
             self._ids.add(name)
         self._before = dict(session.run.settings["counts_before"])
 
-    def _resume(self) -> None:
-        session, _ = self._working()
+    def _resume(self, session: Session) -> _Work:
+        """Make ready to write, after the last whole shard of an unfinished run."""
         records = session.run.records()
-        if not records:
-            return
-        for record in records:
-            self._done[record.split] = self._done.get(record.split, 0) + record.n_samples
-            self._numbers[record.split] = record.number + 1
-        self._description.restore(records[-1].description)
-        self._properties.restore(records[-1].properties)
-        for name in session.run.ids():
-            self._ids.add(name)
+        if records:
+            self._description.restore(records[-1].description)
+            self._properties.restore(records[-1].properties)
+            for name in session.run.ids():
+                self._ids.add(name)
+        unfinished = Unfinished(
+            session, records, appends=self._append, overwrites=self._overwrite, in_part=self._part is not None
+        )
+        pipeline = Pipeline(self._target, session.run, shard_bytes=self._shard_bytes, compression=self._compression)
+        filling = Filling(
+            session,
+            pipeline,
+            self._description,
+            self._properties,
+            shard_bytes=self._shard_bytes,
+            compression=self._compression,
+            folder=self._folder,
+            records=records,
+            whole=self._whole,
+        )
+        return _Work(session, unfinished, pipeline, filling)
 
     def skip(self, split: str = "train") -> int:
         """Leave out the samples of a split that an unfinished run has already written whole.
@@ -330,11 +333,11 @@ class Writer:
         int
             How many samples to start after; 0 where there is no unfinished run.
         """
-        self._working()
+        work = self._working()
         check_split_name(split)
         if self._counts.get(split, 0):
             raise InvalidArgumentError(f"split {split!r} has got samples already; call skip() before the first")
-        self._counts[split] = self._done.get(split, 0)
+        self._counts[split] = work.unfinished.done.get(split, 0)
         return self._counts[split]
 
     def skip_to(self, split: str, samples: Any) -> int:
@@ -345,65 +348,22 @@ class Writer:
         InvalidSampleError
             If they are not those of the unfinished run.
         """
-        session, _ = self._working()
-        done = self._done.get(split, 0)
+        work = self._working()
+        done = work.unfinished.done.get(split, 0)
         if not done:
             return 0
         if len(samples) < done:
             self._counts[split] = len(samples)
-            self._check_complete()
-        held = list(session.run.contents(split))
+            work.unfinished.check_complete(self._counts)
+        held = list(work.session.run.contents(split))
         for position in sorted({0, done - 1}):
             prepared, _, _ = self._prepare(samples[position], split, position)
-            self._compare(prepared, split, position, held[position])
+            work.unfinished.compare(prepared, split, position, held[position])
         return self.skip(split)
 
     def expect(self, total: int | None) -> None:
         """Say how many samples there will be, for the progress bar."""
         self._progress.expect(total)
-
-    def _replay(self, prepared: Prepared, split: str, position: int) -> None:
-        """Compare a sample with the one that the unfinished run has in its place."""
-        session, _ = self._working()
-        if split not in self._replayed:
-            self._replayed[split] = session.run.contents(split)
-        self._compare(prepared, split, position, next(self._replayed[split]))
-
-    def _compare(self, prepared: Prepared, split: str, position: int, held: tuple[str, int]) -> None:
-        session, _ = self._working()
-        name, content = held
-        if (name, content) == (prepared.id, prepared.content):
-            return
-        what = f"sample {position} of split {split!r} is {prepared.id!r}"
-        if session.is_committed:
-            session.accept()
-            raise InvalidSampleError(
-                f"{what}, but the append to {self._target} that was killed had been done whole, with another sample"
-                " there; it is closed now: make the same call again to append these samples"
-            )
-        differs = f"{name!r}" if name != prepared.id else "one of the same id with other contents"
-        if self._part is not None:
-            raise ChangedSamplesError(f"{what}, but {differs} in the attempt before")
-        if self._overwrite:
-            session.forget()
-            mend = "that run is put aside: make the same call again to start afresh"
-        else:
-            over = "mlstac.gc(path, unfinished=True)" if self._append else "overwrite=True"
-            mend = f"give the same samples in the same order to go on with it, or {over} to start over"
-        raise InvalidSampleError(f"{what}, but the unfinished run in {self._target} has {differs} there; {mend}")
-
-    def _check_complete(self) -> None:
-        if self._part is None and not self._append and not any(self._counts.values()):
-            raise InvalidArgumentError("there was no sample in any split; add at least one")
-        for split, done in self._done.items():
-            given = self._counts.get(split, 0)
-            if given < done and self._part is not None:
-                raise ChangedSamplesError(f"split {split!r} has {given} samples, but {done} in the attempt before")
-            if given < done:
-                raise InvalidArgumentError(
-                    f"split {split!r} got {given} samples, but the unfinished run in {self._target} has {done} of it"
-                    " already; give the same samples to go on with it, or overwrite=True to start over"
-                )
 
     # ------------------------------------------------------------------ samples
 
@@ -434,40 +394,31 @@ class Writer:
             self._add(sample, split)
 
     def _add(self, sample: Any, split: str) -> None:
-        session, pipeline = self._working()
-        check_split_name(split)
-        position = self._counts.get(split, 0)
+        work = self._working()
+        position = self._counts.get(check_split_name(split), 0)
         undo = self._description.mark()
         try:
             prepared, row, kinds = self._prepare(sample, split, position)
-            if position < self._done.get(split, 0):
-                self._replay(prepared, split, position)
+            if work.unfinished.has(split, position):
+                work.unfinished.replay(prepared, split, position)
                 self._counts[split] = position + 1
                 self._progress.add(split)
                 return
-            if session.is_committed:
-                session.accept()
-                raise InvalidSampleError(
-                    f"the append to {self._target} that was killed had been done whole, with {position} samples of"
-                    f" split {split!r}; it is closed now: append those after them by another call"
-                )
-            if prepared.id in self._ids:
+            work.unfinished.refuse_more(split, position)
+            key, is_used = self._ids.find(prepared.id)
+            if is_used:
                 raise InvalidSampleError(
                     f"id {prepared.id!r} is used twice (now by sample {position} of split {split!r}); ids are unique in"
                     " the whole collection: give each sample its own"
                 )
-            self._make_room(prepared, split)
+            work.filling.make_room(prepared, split)
         except (InvalidSampleError, InvalidArgumentError):
             undo()
             raise
-        if split not in self._open:
-            self._open[split] = OpenShard(
-                split, measuring=measuring_in(split, self._description), submit=pipeline.measure, pool=pipeline.pool
-            )
-        with self._whole():
-            self._ids.add(prepared.id)
+        with self._whole:
+            self._ids.put(key)
             self._properties.note(kinds)
-            self._open[split].add(prepared, row)
+            work.filling.add(prepared, row, split)
             self._counts[split] = position + 1
         self._progress.add(split)
 
@@ -475,16 +426,21 @@ class Writer:
         """Encode a sample and check all that can be checked before it is taken in."""
         number = self._before.get(split, 0) + position
         prepared = prepare(sample, split=split, position=number, description=self._description, part=self._part)
-        if not self._checked and position >= self._done.get(split, 0):
+        if not self._checked and not self._working().unfinished.has(split, position):
             self._check_tasks()
-        kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)
-        row = sample_row(prepared.sample, id=prepared.id, grids=self._description.grids(prepared.tensors))
-        if row.derived_from:
-            origins = relative_origins(row.derived_from, home=self._home, split=split, sample=prepared.id)
-            row = row._replace(derived_from=origins)
-        if row.grids and row.geometry is None:
-            self._check_place(row)
-        return prepared._replace(content=with_row(prepared.content, row)), row, kinds
+        kinds: dict[str, str] = {}
+        if prepared.sample is None:
+            row = bare_row(prepared.id)
+        else:
+            kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)
+            row = sample_row(prepared.sample, id=prepared.id, grids=prepared.form.grids)
+            if row.derived_from:
+                origins = relative_origins(row.derived_from, home=self._home, split=split, sample=prepared.id)
+                row = row._replace(derived_from=origins)
+            if row.grids and row.geometry is None:
+                self._check_place(row)
+        prepared.content = with_row(prepared.content, row)
+        return prepared, row, kinds
 
     def _check_place(self, row: Row) -> None:
         """Refuse a grid that leaves its CRS's domain now, not when the footprints of a shard are computed."""
@@ -501,65 +457,6 @@ class Writer:
         described.tensors = self._description.tensors
         described.check_tasks()
         self._checked = True
-
-    def _make_room(self, prepared: Prepared, split: str) -> None:
-        """Write shards until the sample fits.
-
-        What is written when follows from the samples alone, so that a rerun does the same.
-        """
-        shard = self._open.get(split)
-        if shard is not None:
-            if not shard.holds_alike(prepared.tensors):
-                layouts = self._description.layouts(shard.shapes_with(prepared.tensors), split=split)
-                dtypes = {name: self._description.dtype(name) or "U8" for name in layouts}
-                shard.at_most = samples_at_most(dtypes, layouts)
-            elif len(shard) == 1:
-                layouts = self._description.layouts(shard.shapes, split=split)
-                shard.at_most = samples_at_most(
-                    {name: self._description.dtype(name) or "U8" for name in layouts}, layouts
-                )
-            if len(shard) >= (shard.at_most or MAX_ROWS):
-                self._flush(split)
-        room = self._shard_bytes - prepared.nbytes
-        while self._open and sum([shard.nbytes for shard in self._open.values()]) > room:
-            self._flush(max(self._open, key=lambda name: self._open[name].nbytes))
-        while sum([len(shard.ids) for shard in self._open.values()]) >= MAX_ROWS:
-            self._flush(max(self._open, key=lambda name: len(self._open[name])))
-
-    def _flush(self, split: str) -> None:
-        """Hand a split's samples over to be written as a shard."""
-        session, pipeline = self._working()
-        shard = self._open[split]
-        layouts = self._description.layouts(shard.shapes, split=split)
-        number = self._numbers.get(split, session.first_shard(split))
-        name = shard_name(split, number, compression=self._compression, folder=self._folder)
-        while name in self._target.taken:  # by another writer's, since the run began
-            number += 1
-            name = shard_name(split, number, compression=self._compression, folder=self._folder)
-        with self._whole():
-            self._description.note_shard(split, shard.shapes, layouts)
-            record = ShardRecord(
-                split=split,
-                number=number,
-                name=name,
-                layouts=layouts,
-                description=self._description.to_json(),
-                properties=self._properties.to_json(),
-            )
-            session.make_folder(name.rpartition("/")[0])
-            roles = {key: tensor.role for key, tensor in self._description.tensors.items()}
-            pipeline.write(shard, record, roles=roles)
-            del self._open[split]
-            self._numbers[split] = number + 1
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Do all of something or be of no more use: what is broken off half-way, by Ctrl-C too, is never committed."""
-        try:
-            yield
-        except BaseException as error:
-            self._broken = error
-            raise
 
 
 def _check_append(append: bool, collection: Any, *, overwrite: bool, version: str | None) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import threading
+from collections import deque
 
 import numpy as np
 import pytest
@@ -110,11 +111,11 @@ def interrupted(path):
 def test_an_interrupt_inside_add_is_never_committed_with_a_shard_missing(tmp_path, monkeypatch):
     wait, calls = _pipeline.Pipeline.wait, []
 
-    def press(pipeline):
+    def press(pipeline, **options):
         calls.append(pipeline)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        wait(pipeline)
+        wait(pipeline, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(_pipeline.Pipeline, "wait", press)
@@ -135,11 +136,36 @@ def test_a_failure_that_nobody_waited_for_to_the_end_is_not_forgotten(tmp_path):
             raise KeyboardInterrupt if self.asked == 1 else StorageError("disk full")
 
     pipeline = object.__new__(_pipeline.Pipeline)
-    pipeline._writing = Interrupted()
+    pipeline._writing = deque([Interrupted()])
     with pytest.raises(KeyboardInterrupt):
         pipeline.wait()
     with pytest.raises(StorageError, match="disk full"):
         pipeline.wait()
+
+
+def test_after_a_shard_that_failed_none_that_follow_is_written(tmp_path, monkeypatch):
+    """The next one is on its way by then; a journal that had it would lack the one before for ever."""
+    store, begun = _pipeline.Storing.write, threading.Event()
+
+    def fail_at_the_second(storing, target, name):
+        if name.endswith("00001.safetensors"):
+            begun.wait(10)
+            raise StorageError("disk full")
+        return store(storing, target, name)
+
+    def given():
+        for number, sample in enumerate(samples()):
+            if number == 13:  # four samples a shard: the third was handed over with the one before
+                begun.set()
+            yield sample
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_pipeline.Storing, "write", fail_at_the_second)
+        with pytest.raises(StorageError, match="disk full"):
+            authoring.write(given(), tmp_path, id="x", shard_size=2100)
+    assert sorted(file.name for file in (tmp_path / "train").iterdir()) == ["00000.safetensors"]
+    write(tmp_path)
+    assert values(tmp_path) == list(range(14))
 
 
 def test_a_broken_writer_lets_go_of_lock_and_threads_though_its_author_caught_the_error(tmp_path, monkeypatch):
@@ -148,7 +174,7 @@ def test_a_broken_writer_lets_go_of_lock_and_threads_though_its_author_caught_th
 
     before = set(threading.enumerate())
     with monkeypatch.context() as patch:
-        patch.setattr(_pipeline, "write_shard", fail)
+        patch.setattr(_pipeline.Storing, "write", fail)
         kept = None
         try:
             with (

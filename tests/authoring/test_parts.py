@@ -319,7 +319,7 @@ def test_two_processes_are_at_work_at_once(tmp_path):
 def test_compressed_parts_keep_their_suffix_and_can_be_appended_to(tmp_path):
     pytest.importorskip("zstandard")
     write([partial(read_scene, scene) for scene in range(2)], tmp_path, compression="zstd")
-    assert [file.name for file in sorted(tmp_path.glob("train/0*"))] == [f"{n:05d}.safetensors.zst" for n in range(6)]
+    assert [file.name for file in sorted(tmp_path.glob("train/0*"))] == [f"{n:05d}.safetensors.zst" for n in range(8)]
     dataset = mlstac.load(tmp_path, framework="numpy")
     assert [int(dataset[at]["x"][0, 0, 0]) for at in range(len(dataset))] == values_of(0) + values_of(1)
     mlstac.append(tmp_path, read_scene(2), split="train")

@@ -87,7 +87,7 @@ def test_the_next_splits_samples_do_not_wait_for_a_full_shard(tmp_path):
     with authoring.Writer(tmp_path, Collection(id="x"), shard_size=4 * 1792) as writer:
         for number, chip in enumerate(chips(12)):
             writer.add(chip, split=("train", "validation", "test")[number % 3])
-            assert sum(shard.nbytes for shard in writer._open.values()) <= 4 * 1792
+            assert writer._work.filling.nbytes <= 4 * 1792
     for split in ("train", "validation", "test"):
         assert len(read_rows(tmp_path, split)) == 4
 
