@@ -39,7 +39,7 @@ def make_spec(dtype: str, shape: tuple[int | None, ...], *, ragged: bool = False
 
 
 def stream(batches: Callable[[], Iterator[dict[str, Any]]], spec: Mapping[str, Any], steps: int) -> Any:
-    """Batches of numpy arrays as a ``tf.data.Dataset`` of whole batches.
+    """Batches of tensors as a ``tf.data.Dataset`` of whole batches.
 
     ``from_generator`` takes a few tenths of a millisecond a step, whatever the step holds: nothing for a batch, most of
     the time for single samples.

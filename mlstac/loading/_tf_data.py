@@ -71,13 +71,14 @@ def make_tf_dataset(
     if single and (pad or drop_last):
         raise InvalidArgumentError("pad= and drop_last= are for batches: give batch_size, or leave them out")
     adapter: Any = get_adapter("tensorflow")
-    plain = dataset.with_framework("numpy")
-    dtypes = plain.dtypes
-    check_dtypes(adapter, {name: dtype for name, dtype in dtypes.items() if plain.tensors[name].media_type is None})
-    rows = batch_size or _group(plain.feed().sample_bytes)
+    # eager tensors on our memory: of numpy arrays tf.data makes copies, which take as long as reading them
+    native = dataset.with_framework("tensorflow")
+    dtypes = native.dtypes
+    check_dtypes(adapter, {name: dtype for name, dtype in dtypes.items() if native.tensors[name].media_type is None})
+    rows = batch_size or _group(native.feed().sample_bytes)
     size = rows if drop_last else None
     spec: dict[str, Any] = {}
-    for name, tensor in plain.tensors.items():
+    for name, tensor in native.tensors.items():
         for part, (dtype, shape, ragged) in _parts(name, tensor, dtypes[name], pad=pad or {}).items():
             try:
                 spec[part] = adapter.make_spec(dtype, (size, *shape), ragged=ragged)
@@ -85,7 +86,7 @@ def make_tf_dataset(
                 raise DtypeError(f"tensor {name!r}: {error}") from error
 
     def batches(number: int) -> Any:
-        return plain.batches(rows, epoch=number, drop_last=drop_last, pad=pad, **options)
+        return native.batches(rows, epoch=number, drop_last=drop_last, pad=pad, **options)
 
     epochs = itertools.count(epoch)
 
@@ -98,7 +99,7 @@ def make_tf_dataset(
     if not single:
         return data
     _, ranks = find_world(options.get("rank"), options.get("world_size"))
-    return adapter.unbatch(data, (len(plain) + first.padding) // ranks)
+    return adapter.unbatch(data, (len(native) + first.padding) // ranks)
 
 
 def _group(sample_bytes: int) -> int:
