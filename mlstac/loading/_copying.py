@@ -1,5 +1,6 @@
 """Samples of mapped shards into the buffer of a batch: plain copies of rows, as few as their addresses allow."""
 
+import _thread
 from collections.abc import Callable
 
 import numpy as np
@@ -10,10 +11,16 @@ from mlstac.loading._slots import Slots
 
 Bytes = NDArray[np.uint8]
 
+HALVED_BYTES = 2 * 1024 * 1024
+"""From this size on a copy that is waited for is made by two threads: one carries about half of what memory can."""
+
 _SMALL_BYTES = 4096  # below it, one gather of many rows is quicker than a copy each
 
+Split = Callable[[int, Callable[[int, int], object]], None]
+"""Does ``work(first, last)`` for so many rows."""
 
-def copy_samples(slots: Slots, shard: Callable[[int], Bytes]) -> None:
+
+def copy_samples(slots: Slots, shard: Callable[[int], Bytes], *, halves: bool = False) -> None:
     """Fill the buffer of one tensor.
 
     Parameters
@@ -22,12 +29,15 @@ def copy_samples(slots: Slots, shard: Callable[[int], Bytes]) -> None:
         With its buffer.
     shard : callable
         Bytes of a shard by its number.
+    halves : bool
+        Let a second thread copy the second half of a large buffer of rows of one size.
     """
     if slots.view.whole:
         if slots.view.row_bytes is None or not (slots.complete and slots.dense):
             _copy_each(slots, shard)
         else:
-            _copy_rows(slots, shard, slots.view.row_bytes)
+            split = in_halves if halves and slots.nbytes >= HALVED_BYTES else at_once
+            _copy_rows(slots, shard, slots.view.row_bytes, split)
         return
     for row, (file, offset) in enumerate(
         zip(slots.located.files.tolist(), slots.located.offsets.tolist(), strict=True)
@@ -45,7 +55,44 @@ def _copy_each(slots: Slots, shard: Callable[[int], Bytes]) -> None:
             slots.buffer[begin : begin + size] = shard(file)[offset : offset + size]
 
 
-def _copy_rows(slots: Slots, shard: Callable[[int], Bytes], size: int) -> None:
+def at_once(count: int, work: Callable[[int, int], object]) -> None:
+    """Do some work in this thread."""
+    work(0, count)
+
+
+def in_halves(count: int, work: Callable[[int, int], object]) -> None:
+    """Do some work in this thread and in another, a half each; return when both are done.
+
+    Only where the work lets go of Python's lock, as numpy's copies do. An error of either is raised here.
+    """
+    middle = count // 2
+    failed: list[BaseException] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def other() -> None:
+        try:
+            work(middle, count)
+        except BaseException as error:  # noqa: BLE001  (it is raised in the thread that asked)
+            failed.append(error)
+        finally:
+            done.release()
+
+    try:
+        # not threading's, whose start waits until the thread runs: a tenth of a millisecond, of half a millisecond
+        _thread.start_new_thread(other, ())
+    except RuntimeError:  # no more threads are to be had
+        work(0, count)
+        return
+    try:
+        work(0, middle)
+    finally:
+        done.acquire()
+    if failed:
+        raise failed[0]
+
+
+def _copy_rows(slots: Slots, shard: Callable[[int], Bytes], size: int, split: Split) -> None:
     files, offsets = slots.located.files, slots.located.offsets
     count = len(files)
     if not count or not size:
@@ -53,36 +100,43 @@ def _copy_rows(slots: Slots, shard: Callable[[int], Bytes], size: int) -> None:
     out = slots.buffer[: count * size].reshape(count, size)
     first = int(files[0])
     if (files == first).all():
-        _copy_from(shard(first), offsets, size, out)
+        _copy_from(shard(first), offsets, size, out, split)
     elif size <= _SMALL_BYTES:
         for file in np.unique(files).tolist():
             mine = np.flatnonzero(files == file)
             rows = np.empty((len(mine), size), np.uint8)
-            _copy_from(shard(file), offsets[mine], size, rows)
+            _copy_from(shard(file), offsets[mine], size, rows, at_once)
             out[mine] = rows
     else:
         maps = {file: shard(file) for file in set(files.tolist())}
         addresses = zip(files.tolist(), offsets.tolist(), strict=True)
-        # one call: between two, a thread would wait for Python's lock, which others want as well
-        np.concatenate([maps[file][offset : offset + size] for file, offset in addresses], out=out.reshape(-1))
+        _join([maps[file][offset : offset + size] for file, offset in addresses], out, split)
 
 
-def _copy_from(data: Bytes, offsets: NDArray[np.int64], size: int, out: Bytes) -> None:
+def _copy_from(data: Bytes, offsets: NDArray[np.int64], size: int, out: Bytes, split: Split) -> None:
     """Rows of one shard: one copy if they follow each other, else one gather, for which they must lie on one grid."""
-    first = int(offsets[0])
-    steps = offsets - first
+    begin = int(offsets[0])
+    steps = offsets - begin
     count = len(offsets)
     if int(steps[-1]) == (count - 1) * size and (np.diff(offsets) == size).all():
-        out.reshape(-1)[:] = data[first : first + count * size]
+        rows = data[begin : begin + count * size].reshape(count, size)
+        split(count, lambda first, last: np.copyto(out[first:last], rows[first:last]))
         return
-    base = first % size
+    base = begin % size
     numbers, left = np.divmod(offsets - base, size)
-    if left.any():
+    if not left.any():
+        grid = data[base : base + (data.size - base) // size * size].reshape(-1, size)
+        # mode="clip", for "raise" would gather into memory of its own first; rows were checked against the file's size
+        split(count, lambda first, last: np.take(grid, numbers[first:last], axis=0, out=out[first:last], mode="clip"))
+    elif size > _SMALL_BYTES:
+        _join([data[start : start + size] for start in offsets.tolist()], out, split)
+    else:
         gather(data, offsets, size, out.reshape(-1))
-        return
-    grid = data[base : base + (data.size - base) // size * size].reshape(-1, size)
-    # mode="clip", for "raise" would gather into memory of its own first; rows were checked against the file's size
-    np.take(grid, numbers, axis=0, out=out, mode="clip")
+
+
+def _join(rows: list[Bytes], out: Bytes, split: Split) -> None:
+    # one call: between two, a thread would wait for Python's lock, which others want as well
+    split(len(rows), lambda first, last: np.concatenate(rows[first:last], out=out[first:last].reshape(-1)))
 
 
 def gather(data: Bytes, starts: NDArray[np.int64], size: int, out: Bytes) -> None:

@@ -1,6 +1,5 @@
 """What an epoch is read from: the samples of one dataset, by their number in it."""
 
-import threading
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Protocol
@@ -19,9 +18,6 @@ from mlstac.loading._values import Output
 from mlstac.loading._view import TensorView
 
 Integers = NDArray[np.int64]
-
-HALVED_BYTES = 2 * 1024 * 1024
-"""Local batches from this size on, where one is waited for, are copied by two threads, a half each."""
 
 
 TINY_BYTES = 4096
@@ -154,35 +150,11 @@ class DatasetFeed:
         batch = self.locate(samples)
         for slots in batch:
             self.output.prepare(slots)
-        middle = len(samples) // 2
-        halves = middle and self._reader.knows_places and not self.remote
-        if not halves or sum(slots.nbytes for slots in batch) < HALVED_BYTES:
-            self._fill(batch, samples)
-            return batch
-        rest = [slots.part(middle, len(samples)) for slots in batch]
-        failed: list[BaseException] = []
-
-        def fill_rest() -> None:
-            try:
-                self._fill(rest, samples[middle:])
-            except BaseException as error:  # noqa: BLE001  (it is raised in the thread that asked)
-                failed.append(error)
-
-        other = threading.Thread(target=fill_rest, name="mlstac-read", daemon=True)
-        other.start()
         try:
-            self._fill([slots.part(0, middle) for slots in batch], samples[:middle])
-        finally:
-            other.join()
-        if failed:
-            raise failed[0]
-        return batch
-
-    def _fill(self, batch: list[Slots], samples: Integers) -> None:
-        try:
-            self.begin(batch, samples).wait()
+            self._reader.begin(batch, self._catalog_rows(samples), halves=True).wait()
         except MlstacError as error:
             raise self.placed(error, samples) from error
+        return batch
 
     def read_one(self, sample: int) -> dict[str, Any]:
         """Read one sample, as tensors on their device; without those that it lacks."""

@@ -61,9 +61,6 @@ class Reader:
         self._maps: dict[int, MappedFile] = {}
         self._spans: dict[str, Spans] = {}
 
-    knows_places = True
-    """Whether slots have their places, and their memory, before the bytes are there."""
-
     @property
     def as_they_lie(self) -> bool:
         """Whether a sample is had by copying the bytes at its address, if its shard is not compressed."""
@@ -73,7 +70,7 @@ class Reader:
         """Lay out the buffer of one tensor for rows of the catalog."""
         return make_slots(view, self.catalog.locate(view.layout, rows))
 
-    def begin(self, batch: Sequence[Slots], rows: Integers) -> Pending:
+    def begin(self, batch: Sequence[Slots], rows: Integers, *, halves: bool = False) -> Pending:
         """Lay out what fills the buffers of a batch, to be asked for; local shards are copied before it returns.
 
         Parameters
@@ -82,6 +79,8 @@ class Reader:
             One a tensor, with its buffer.
         rows : numpy.ndarray, shape (batch,), int64
             The rows that they are for.
+        halves : bool
+            Let a second thread copy half of a large local tensor: for a batch that is waited for.
         """
         requests = Requests()
         if not self.remote:
@@ -98,7 +97,7 @@ class Reader:
                 jobs += frames
                 if plain is None:
                     continue
-                copy_samples(plain, shard)
+                copy_samples(plain, shard, halves=halves)
                 if self.verify and plain.view.whole:
                     self._verify_local(plain, rows, shard)
             if jobs:

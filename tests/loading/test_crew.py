@@ -9,7 +9,8 @@ import pytest
 
 import mlstac
 from mlstac.errors import StorageError
-from mlstac.loading import _crew
+from mlstac.loading import _copying, _crew
+from mlstac.loading._copying import in_halves
 from tests.loading.datasets import write_stacked
 
 COUNT, BATCH = 70, 8
@@ -116,17 +117,46 @@ def test_small_batches_have_one_thread(folder):
 
 
 @pytest.mark.parametrize("options", [{}, {"verify": True}, {"as_dtype": {"image": "float32"}}])
-def test_a_batch_that_is_waited_for_is_read_in_halves(folder, arrays, options, monkeypatch):
+@pytest.mark.parametrize("chosen", ["shuffled", "of one shard", "neighbours"])
+def test_a_batch_that_is_waited_for_is_copied_in_halves(folder, arrays, options, chosen, monkeypatch):
+    rows = {
+        "shuffled": np.random.default_rng(3).permutation(COUNT)[:33],
+        "of one shard": np.random.default_rng(3).permutation(10).repeat(2),
+        "neighbours": np.arange(10),
+    }[chosen]
     begun = []
-    start = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", lambda self: (begun.append(self.name), start(self))[1])
+    monkeypatch.setattr(_copying, "HALVED_BYTES", 1024 * 1024)
+    monkeypatch.setattr(_copying, "in_halves", lambda *work: (begun.append(work[0]), in_halves(*work)))
     ds = mlstac.load(folder, framework="numpy", **options)
-    rows = np.random.default_rng(3).permutation(COUNT)[:33]
     batch = ds[rows]
-    assert begun == ["mlstac-read"]
+    assert begun == [len(rows)]
     assert np.array_equal(batch["image"], arrays["image"][rows])
     assert batch["number"].tolist() == rows.tolist()
-    assert not any(thread.name == "mlstac-read" for thread in threading.enumerate())
+
+
+def test_halves_are_both_done_and_each_may_fail():
+    done = []
+    in_halves(5, lambda first, last: done.append((first, last, threading.get_ident())))
+    assert sorted(part[:2] for part in done) == [(0, 2), (2, 5)]
+    assert len({part[2] for part in done}) == 2
+    for wrong in (0, 2):
+
+        def work(first, last, wrong=wrong):
+            if first == wrong:
+                raise ValueError(f"rows {first} to {last}")
+
+        with pytest.raises(ValueError, match=f"rows {wrong} to"):
+            in_halves(5, work)
+
+
+def test_without_a_second_thread_one_does_both_halves(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_copying._thread, "start_new_thread", refuse)
+    done = []
+    in_halves(5, lambda first, last: done.append((first, last)))
+    assert done == [(0, 5)]
 
 
 @pytest.mark.parametrize("rows", [[*range(60, 66), *range(20)], [*range(20), *range(60, 66)]])
