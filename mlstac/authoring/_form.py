@@ -50,7 +50,8 @@ class Form:
         found = {}
         for name, dtype, dtype_name, shape in self._arrays:
             value = tensors.get(name)
-            if type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous:
+            # Of bfloat16 and such numpy has no dtype; and None would mean float64 to it.
+            if dtype is not None and type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous:
                 if value.shape != shape:
                     return None
                 found[name] = Encoded(dtype_name, shape, value.reshape(-1).view(np.uint8))

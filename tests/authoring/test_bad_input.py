@@ -256,3 +256,12 @@ def test_bands_that_do_not_fit_are_refused_at_the_first_sample(tmp_path):
         with pytest.raises(InvalidSampleError, match=r"12 bands .* 13 are described"):
             writer.add({"x": np.ones((12, 8, 8), np.uint16)})
         writer.add({"x": np.ones((13, 8, 8), np.uint16)})
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_float64_is_not_taken_for_what_numpy_has_no_dtype_of(tmp_path, split):
+    import torch
+
+    first = {"x": torch.ones(4, dtype=torch.bfloat16)}
+    with pytest.raises(InvalidSampleError, match=r"'x' of sample '.*-0000001' is of dtype F64, but 'x' is of BF16"):
+        authoring.write({split: [first, {"x": np.ones(4)}]}, tmp_path / "out", id="x", license="MIT")
