@@ -12,7 +12,7 @@ from mlstac.frameworks import numpy_dtype
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
 
-Pad = Mapping[str, float]
+Pad = Mapping[str, float | str | None]
 
 _CUT_FREELY = ("numpy", "torch")
 """Frameworks whose slices share memory, and cost next to nothing."""
@@ -27,7 +27,8 @@ def assemble(batch: list[Slots], output: Output, *, pad: Pad | None = None) -> d
     output : Output
     pad : mapping of str to number, optional
         Tensor -> what to fill with where samples are shorter than the longest (then ``<name>_mask`` says which values
-        are real), and where a sample lacks the tensor (then ``<name>_present`` says which have it).
+        are real), and where a sample lacks the tensor (then ``<name>_present`` says which have it). Encoded fields come
+        as a list, in which None, or a text in the place of a text, stands for what a sample lacks.
 
     Raises
     ------
@@ -43,12 +44,13 @@ def assemble(batch: list[Slots], output: Output, *, pad: Pad | None = None) -> d
             if not present.any():
                 continue
             missing = int(np.flatnonzero(~present)[0])
+            fill = 0 if slots.view.layout.media_type is None else None
             raise InvalidArgumentError(
                 f"sample {missing} of the batch lacks tensor {name!r}: give what to fill with, "
-                f"batches(..., pad={{{name!r}: 0}}), or leave the tensor out with select(tensors=...)"
+                f"batches(..., pad={{{name!r}: {fill}}}), or leave the tensor out with select(tensors=...)"
             )
         if slots.view.layout.media_type is not None:
-            result[name] = output.listed(slots)
+            result[name] = [pad.get(name) if item is None else item for item in output.listed(slots)]
         elif slots.view.shape is not None:
             if present is not None:
                 _fill(slots, present, pad[name])
@@ -97,39 +99,45 @@ def _cut(tensor: Any, sizes: list[int], edges: list[int]) -> Sequence[Any]:
 
 
 def check_pad(pad: Pad | None, tensors: Mapping[str, Tensor]) -> Pad | None:
-    """See that fillings are numbers, for tensors that there are.
+    """See that fillings are numbers, or of encoded fields None or text, for tensors that there are.
 
     Raises
     ------
     NotFoundError
         If there is no such tensor.
     InvalidArgumentError
-        If a filling is no number, or the tensor holds encoded bytes.
+        If a filling is no number, or, of encoded bytes, neither None nor a text where the others are texts.
     """
     if pad is not None and not isinstance(pad, Mapping):
         raise InvalidArgumentError(
             f"pad={pad!r} says of no tensor what fills it; give pad={{{next(iter(tensors))!r}: 0}}"
         )
-    for name, value in (pad or {}).items():
+    fillings: Mapping[str, Any] = pad or {}
+    for name, value in fillings.items():
         if name not in tensors:
             raise NotFoundError(f"pad= names tensor {name!r}; the dataset has {', '.join(tensors)}")
-        if tensors[name].media_type is not None:
-            raise InvalidArgumentError(
-                f"pad= names tensor {name!r}, which holds {tensors[name].media_type}: it comes as a list"
-            )
+        encoded = tensors[name].media_type
+        if encoded is not None:
+            if value is not None and not (encoded == "text/plain" and isinstance(value, str)):
+                other = " or a text" if encoded == "text/plain" else ""
+                raise InvalidArgumentError(
+                    f"pad={{{name!r}: {value!r}}}: {name!r} holds {encoded} and comes as a list, in which None{other} "
+                    "stands for what a sample lacks"
+                )
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise InvalidArgumentError(f"pad={{{name!r}: {value!r}}} is no number to fill with")
         _checked(value, numpy_dtype(tensors[name].dtype or "U8"), name)
     return None if pad is None else dict(pad)
 
 
-def _fill(slots: Slots, present: Any, value: float) -> None:
+def _fill(slots: Slots, present: Any, value: Any) -> None:
     dtype = numpy_dtype(slots.view.layout.dtype)
     rows = slots.buffer.view(dtype).reshape(len(slots.begins), -1)
     rows[~present] = _checked(value, dtype, slots.view.name)
 
 
-def _padded(slots: Slots, output: Output, value: float) -> dict[str, Any]:
+def _padded(slots: Slots, output: Output, value: Any) -> dict[str, Any]:
     """One tensor as long as the longest sample along every axis, and which of its values are real."""
     assert slots.shapes is not None
     name, rank = slots.view.name, len(slots.view.layout.shape)
@@ -162,7 +170,7 @@ def _mask(values: Any, output: Output) -> Any:
     return output.adapter.decode(buffer, "BOOL", values.shape, owned=True)
 
 
-def _checked(value: float, dtype: np.dtype[Any], name: str) -> Any:
+def _checked(value: Any, dtype: np.dtype[Any], name: str) -> Any:
     """The filling as a value of the tensor's dtype; one that would wrap is refused."""
     limits = {"b": (0, 1)}.get(dtype.kind) or (
         (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) if dtype.kind in "iu" else None

@@ -55,7 +55,7 @@ class Dataset(Chosen):
         seed: int = 0,
         epoch: int = 0,
         drop_last: bool = False,
-        pad: Mapping[str, float] | None = None,
+        pad: Mapping[str, float | str | None] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         prefetch: int = 2,
@@ -84,8 +84,8 @@ class Dataset(Chosen):
             the ranks the epoch's first samples come again (``batches.padding`` of them).
         pad : mapping of str to number, optional
             Tensor -> filling. A tensor whose shape varies becomes one tensor as large as its largest sample, with
-            ``<name>_mask``; one that samples may lack is filled, with ``<name>_present``. Without it the first is a
-            list, the second an error if a sample lacks it.
+            ``<name>_mask``; one that samples may lack is filled, with ``<name>_present`` (text with a str, any encoded
+            field with None). Without it the first is a list, the second an error if a sample lacks it.
         rank, world_size : int, optional
             By default those of torch.distributed or jax.distributed, if initialised, else 0 of 1.
         prefetch : int

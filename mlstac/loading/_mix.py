@@ -103,7 +103,7 @@ class Mixture:
         seed: int | None = None,
         epoch: int = 0,
         drop_last: bool = False,
-        pad: Mapping[str, float] | None = None,
+        pad: Mapping[str, float | str | None] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         prefetch: int = 2,

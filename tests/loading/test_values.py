@@ -120,9 +120,33 @@ def test_a_filling_that_does_not_fit_the_dtype_is_refused(ds, value):
         list(ds.batches(4, pad={"mask": value}))
 
 
-def test_text_cannot_be_padded_or_cut(ds):
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+def test_encoded_fields_that_a_sample_lacks_are_filled_in_their_list(tmp_path, framework):
+    optional = {
+        "words": mlstac.Tensor(media_type="text/plain", required=False),
+        "facts": mlstac.Tensor(media_type="application/json", required=False),
+        "number": mlstac.Tensor(),
+    }
+    rows = [({"words": f"w{i}"} if i % 3 else {"facts": {"n": i}}) | {"number": np.int32(i)} for i in range(7)]
+    mlstac.write(rows, tmp_path / "d", mlstac.Collection(id="d", license="CC0-1.0", tensors=optional))
+    ds = mlstac.load(tmp_path / "d", framework=framework)
+    with pytest.raises(InvalidArgumentError, match=r"lacks tensor 'words'.*pad=\{'words': None\}"):
+        ds[:]
+    seen = []
+    for batch in ds.batches(4, pad={"words": "", "facts": None}):
+        for place, number in enumerate(np.asarray(batch["number"]).tolist()):
+            assert batch["words"][place] == rows[number].get("words", "")
+            assert batch["facts"][place] == rows[number].get("facts")
+            assert bool(batch["words_present"][place]) == ("words" in rows[number])
+            assert bool(batch["facts_present"][place]) == ("facts" in rows[number])
+            seen.append(number)
+    assert seen == list(range(7))
+
+
+@pytest.mark.parametrize(("name", "value"), [("caption", 0), ("facts", ""), ("facts", 0)])
+def test_encoded_fields_are_filled_with_none_or_text_alone(ds, name, value):
     with pytest.raises(InvalidArgumentError, match="comes as a list"):
-        ds.batches(4, pad={"caption": 0})
+        ds.batches(4, pad={name: value})
 
 
 def test_scaled_values_are_the_quantities(ds, mixed):
