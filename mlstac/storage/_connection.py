@@ -213,8 +213,10 @@ class Connection(asyncio.BufferedProtocol):
         self._stop_timer()
         if self._transport is not None:
             # closing alone would leave the connection open as long as a forked child has a copy of its descriptor
-            with contextlib.suppress(OSError):
-                self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            own = self._transport.get_extra_info("socket")
+            if own is not None:  # over TLS there is none between the loss of a connection and the word of it
+                with contextlib.suppress(OSError):
+                    own.shutdown(socket.SHUT_RDWR)
             self._transport.abort()
 
     # -- the answer

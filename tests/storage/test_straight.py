@@ -6,6 +6,8 @@ import pytest
 
 from mlstac.errors import AccessError, ChangedError, MissingFileError, RangeError, StorageError
 from mlstac.storage import Cache, Fetcher, Read, Retry, _web
+from mlstac.storage._loop import closed_error
+from tests.servers.authority import Authority
 from tests.storage.conftest import QuickClock, assert_fetches, ranges
 from tests.storage.test_life import wait_until
 
@@ -239,6 +241,29 @@ def test_closing_tells_those_who_wait(server, warm):
     with pytest.raises(StorageError, match="closed while this was being read"):
         future.result(10)
     wait_until(lambda: server.connections == 0, "connections are closed")
+
+
+def test_closing_tells_those_whose_secure_connection_was_just_lost(fault_server, content, clock, tmp_path):
+    authority = Authority(tmp_path)
+    server = fault_server({"a.bin": content}, tls=authority.server_context())
+    with Fetcher(clock=clock, storage_options={"ssl": authority.ca}) as fetcher:
+        warmed(fetcher, server, content)
+        server.fail("stall", times=None)
+        future = fetcher.submit(ranges(server.url + "a.bin", SPANS)[0])
+        wait_until(lambda: len(server.requests) == len(SPANS), "all are asked for")
+        engine = fetcher._engine
+
+        def lose():
+            for connection in engine.web._wire._open:  # as asyncio does; the word of it comes a step later
+                secure = connection._transport._ssl_protocol
+                plain = secure._transport
+                secure.connection_lost(None)
+                plain.abort()
+            engine.schedule.close(closed_error())
+
+        engine.thread.call(lose)
+        with pytest.raises(StorageError, match="closed while this was being read"):
+            future.result(10)
 
 
 def test_what_came_without_a_task_is_kept_in_the_cache(server, content, clock, tmp_path):
