@@ -163,10 +163,12 @@ class WebSource:
         """Keep how a range was asked for with success, where that was by a connection of our own and of no Hub."""
         if url in self._ways or is_hub_file(place) or not self._is_for_wire(origin_of(place)):
             return
+        known, expires = self._moved.get(url, (encode(split_login(url)[0]), float("inf")))
+        if place != known:  # forgotten meanwhile: how long it is good for is known no more
+            return
         if len(self._ways) >= _MOST_WAYS:  # files read once each, as those of one sample are
             self._ways.clear()
         key, request = compose(place, {name: value for name, value in headers.items() if name != "Range"})
-        expires = self._moved.get(url, ("", float("inf")))[1]
         self._ways[url] = Way(place, key, request + b"Range: bytes=", self._headers_age, self._home(), expires)
 
     async def read_all(self, url: str, *, limit_bytes: int) -> bytearray:

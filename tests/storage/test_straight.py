@@ -183,6 +183,21 @@ def test_a_file_that_moved_is_followed(server, warm, fault_server, content):
     assert elsewhere.count == 2 * len(SPANS)
 
 
+def test_a_place_that_was_forgotten_meanwhile_is_no_way(server, fault_server, fetcher, content):
+    elsewhere = fault_server({"a.bin": content})
+    url, place = server.url + "a.bin", elsewhere.url + "a.bin"
+    server.fail("redirect", status=302, times=None, headers={"Location": place})
+    assert_fetches(fetcher, url, content, SPANS[:1])
+    web = fetcher._engine.web
+    web._ways.clear()  # so that the next read goes to the place by a task
+    elsewhere.latency_s = 0.2
+    future = fetcher.submit(ranges(url, SPANS[:1])[0])
+    wait_until(lambda: elsewhere.under_way == 1, "it is asked for")
+    fetcher._engine.thread.call(web._forget_place, url, place)
+    future.result(20)
+    assert all(way.expires < float("inf") for way in web._ways.values())
+
+
 def test_headers_that_expired_are_renewed(fault_server, content, clock):
     good = ["one"]
     server = fault_server(
