@@ -108,6 +108,7 @@ def gc(
     """
     target = open_target(path, storage_options)
     if not target.exists(COLLECTION) and not target.exists(PRIVATE):
+        target.close()
         raise MissingFileError(f"{target} holds no dataset ({COLLECTION}), nor one that was begun; give its folder")
     if not target.exists(PRIVATE):  # no writer can be at work here
         try:
@@ -115,7 +116,11 @@ def gc(
         finally:
             target.tidy()
     lock = Lock(target.path(f"{PRIVATE}/lock"))
-    lock.acquire()
+    try:
+        lock.acquire()
+    except BaseException:
+        target.close()
+        raise
     try:
         target.refresh(None)
         return _collect(target, dry_run=dry_run, unfinished=unfinished)

@@ -85,6 +85,7 @@ def rebuild(
     """
     target = open_target(path, storage_options)
     if not any(True for _ in _shard_names(target)):
+        target.close()
         raise MissingFileError(f"{target} holds no shards of a dataset; give its folder, or fetch them again")
     session = Session.to_rebuild(target)
     try:

@@ -94,12 +94,15 @@ class RemoteTarget(Target):
 
     def tidy(self) -> None:
         self._clear_copies()
-        if self._depot is not None:
-            self._depot.close()
-            self._depot = None
+        self.close()
         for path in sorted(self.root.rglob("*"), reverse=True):
             self.remove_folder_if_empty(path)
         self.remove_folder_if_empty("")
+
+    def close(self) -> None:
+        if self._depot is not None:
+            self._depot.close()
+            self._depot = None
 
     def settle(self) -> None:
         """Remove the folder here: all that it was for is done."""

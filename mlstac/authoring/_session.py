@@ -102,6 +102,7 @@ class Session:
         try:
             self._lock.acquire()
         except BaseException:
+            target.close()
             self._remove_folders()
             raise
         try:

@@ -107,6 +107,9 @@ class Target:
     def tidy(self) -> None:
         """End under the writer's lock, whether well or not."""
 
+    def close(self) -> None:
+        """Free connections, where any are open; whatever is asked next opens them again."""
+
     def settle(self) -> None:
         """Clear away what only the way to a store took; the dataset is whole."""
 

@@ -116,7 +116,10 @@ class Writer:
         """Where the dataset is, when this writes only a part of it."""
         _check_append(append, collection, overwrite=overwrite, version=version)
         if append:
-            collection = read_collection(self._target, COLLECTION)
+            try:
+                collection = read_collection(self._target, COLLECTION)
+            finally:
+                self._target.close()  # this writer may never be entered
             if compression is None:  # as the dataset's other shards
                 self._compression = parse_compression(collection.compression)
         if isinstance(collection, Mapping):

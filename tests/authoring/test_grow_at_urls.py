@@ -96,6 +96,19 @@ def test_a_second_append_goes_on_from_the_first(host, tmp_path):  # noqa: F811
         mlstac.append(host.url + "-not", samples(0, 2), storage_options=host.options)
 
 
+@pytest.mark.parametrize("call", [mlstac.gc, mlstac.rebuild, lambda *where, **how: mlstac.append(*where, [], **how)])
+def test_where_no_dataset_is_no_connection_is_left(host, call, monkeypatch):  # noqa: F811
+    open_stores = []
+    begin, close = Store.__init__, Store.close
+    monkeypatch.setattr(
+        Store, "__init__", lambda self, *of, **how: (begin(self, *of, **how), open_stores.append(self))[0]
+    )
+    monkeypatch.setattr(Store, "close", lambda self: (close(self), open_stores.remove(self))[0])
+    with pytest.raises(MissingFileError, match="holds no"):
+        call(host.url + "-not", storage_options=host.options)
+    assert not open_stores
+
+
 def test_a_page_of_somebodys_own_stays_and_one_of_ours_is_written_anew(host, tmp_path):  # noqa: F811
     local = author(tmp_path / "chips")
     (local / "README.md").write_text("# chips\n")
