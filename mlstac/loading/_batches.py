@@ -6,6 +6,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 from mlstac.errors import InvalidArgumentError
+from mlstac.loading._ahead import Ahead
 from mlstac.loading._assemble import Pad
 from mlstac.loading._crew import Crew, wants_crew
 from mlstac.loading._feed import Feed
@@ -65,7 +66,7 @@ class Batches:
         self._start = 0  # where the next iteration begins
         self._progress = Progress(self._make_stripes())  # of the newest iteration
         # weak, for an iterator that is dropped takes its run with it
-        self._run: weakref.ref[Pipeline | Crew | Direct] | None = None
+        self._run: weakref.ref[Ahead | Direct] | None = None
         self._stall_s = 0.0
 
     def __len__(self) -> int:
@@ -93,7 +94,7 @@ class Batches:
         self._move(self._skipped, "another was begun over the same batches")
         recipe = self._recipe()
         self._start = self._skipped = 0
-        run: Pipeline | Crew | Direct
+        run: Ahead | Direct
         if not self._prefetch:
             run = Direct(recipe)
         elif wants_crew(recipe, self._prefetch):

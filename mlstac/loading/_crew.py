@@ -7,14 +7,13 @@ Remote samples are another matter: there the network is waited for, and one thre
 
 import os
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from mlstac.loading._pipeline import RUNNING, Chunk, End, Plan, Recipe, Waiting, finish, forget_ended, make_plans
+from mlstac.loading._ahead import Ahead, End, Made
+from mlstac.loading._pipeline import Chunk, Plan, Recipe, Waiting, finish, make_plans
 
 WORKERS = 2
 
@@ -22,8 +21,6 @@ BATCH_BYTES = 1024 * 1024
 """Batches from this size on are worth a second thread: of smaller ones most of the work is Python's, which has one."""
 
 Job = Callable[[], list[Any]]
-Ticket = "SimpleQueue[list[Any] | End]"
-"""The place of some batches in the order, taken before they are made."""
 
 
 def wants_crew(recipe: Recipe, prefetch: int) -> bool:
@@ -58,7 +55,7 @@ def _make(recipe: Recipe, plan: Plan, first: int, sizes: list[int], waiting: Wai
     return finish(recipe, Chunk(recipe, plan, first, sizes), waiting)
 
 
-class Crew:
+class Crew(Ahead):
     """Batches of a recipe, made by two threads, at most ``prefetch`` of them (or chunks of small ones) ahead.
 
     Parameters
@@ -69,64 +66,28 @@ class Crew:
     """
 
     def __init__(self, recipe: Recipe, *, prefetch: int) -> None:
-        self._tickets: SimpleQueue[Any] = SimpleQueue()
-        self._permits: SimpleQueue[None] = SimpleQueue()
-        self._waiting = Waiting()
-        for _ in range(prefetch):
-            self._permits.put(None)
-        self._items: deque[Any] = deque()
-        self._ended = False
-        self.stall_s = 0.0
-        forget_ended()
-        task = (make_jobs(recipe, self._waiting), threading.Lock(), self._tickets, self._permits, self._waiting)
-        for number in range(WORKERS):
-            thread = threading.Thread(target=_work, args=task, name=f"mlstac-batches-{number}", daemon=True)
-            RUNNING[thread] = partial(_stop, self._waiting, self._permits)
-            thread.start()
+        self._tickets: SimpleQueue[SimpleQueue[Made]] = SimpleQueue()
+        waiting = Waiting()
+        names = [f"mlstac-batches-{number}" for number in range(WORKERS)]
+        super().__init__(*names, prefetch=prefetch, stop=waiting.stop)
+        jobs = make_jobs(recipe, waiting)
+        self._start(_work, jobs, threading.Lock(), self._tickets, self._permits, waiting)
 
-    def advance(self) -> bool:
-        """Wait for the next batch; False after the last. Raises what making it raised."""
-        if self._ended:
-            return False
-        if self._items:
-            return True
-        began = time.perf_counter()
-        made = self._tickets.get().get()
-        self.stall_s += time.perf_counter() - began
-        if isinstance(made, End):
-            self._ended = True
-            if made.error is not None:
-                raise made.error
-            return False
-        self._items.extend(made)
-        self._permits.put(None)
-        return True
-
-    def take(self) -> Any:
-        """Hand out the batch that `advance` waited for, and keep nothing of it."""
-        return self._items.popleft().wait()
-
-    def stop(self) -> None:
-        """Make no more batches."""
-        self._ended = True
-        self._items.clear()
-        _stop(self._waiting, self._permits)
-
-    def __del__(self) -> None:
-        self.stop()
+    def _receive(self) -> Made:
+        return self._tickets.get().get()
 
 
 def _work(
     jobs: Iterator[Job],
     turn: threading.Lock,
-    tickets: "SimpleQueue[Any]",
+    tickets: "SimpleQueue[SimpleQueue[Made]]",
     permits: "SimpleQueue[None]",
     waiting: Waiting,
 ) -> None:
     """One thread: the next chunk is chosen, and its place in the order taken, by one of them at a time."""
     while True:
         permits.get()
-        ticket: SimpleQueue[Any] = SimpleQueue()
+        ticket: SimpleQueue[Made] = SimpleQueue()  # the place of some batches in the order, taken before they are made
         try:
             with turn:
                 tickets.put(ticket)
@@ -140,9 +101,3 @@ def _work(
         if job is None:
             permits.put(None)  # the other ends too
             return
-
-
-def _stop(waiting: Waiting, permits: "SimpleQueue[None]") -> None:
-    waiting.stop()
-    for _ in range(WORKERS):
-        permits.put(None)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlstac.errors import StateError
-from mlstac.loading._crew import Crew
-from mlstac.loading._pipeline import Pipeline, Recipe, make_batches
+from mlstac.loading._ahead import Ahead
+from mlstac.loading._pipeline import Recipe, make_batches
 from mlstac.loading._stripes import Stripes
 
 
@@ -61,7 +61,7 @@ class Direct:
 class Iteration:
     """Iterator over the batches of one pass; the run ends when it is dropped."""
 
-    def __init__(self, run: Pipeline | Crew | Direct, progress: Progress) -> None:
+    def __init__(self, run: Ahead | Direct, progress: Progress) -> None:
         self._run = run
         self._progress = progress
         self._owner = os.getpid()

@@ -1,15 +1,7 @@
-"""Batches made ahead of their use: one thread that plans, reads and assembles while the consumer works.
+"""Batches of an epoch, planned, read and assembled by one thread while the consumer works."""
 
-The thread keeps only what it needs to make batches, never the object that the user holds: when that is dropped or
-closed, the thread is told to stop and what it had begun is cancelled. It is a daemon, so it keeps no interpreter alive.
-"""
-
-import atexit
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import partial
 from itertools import accumulate, pairwise
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -18,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.errors import MlstacError
+from mlstac.loading._ahead import Ahead, End, Made
 from mlstac.loading._assemble import Pad, assemble_all
 from mlstac.loading._chunks import CHUNK_BYTES, GROWTH, Reading, chunk_steps
 from mlstac.loading._feed import Feed, is_tiny
@@ -305,13 +298,7 @@ def finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
     return [output.begin_transfer(batch) for batch in batches]
 
 
-class End(NamedTuple):
-    """The last thing that a pipeline hands over: nothing more, or the error that ended it."""
-
-    error: BaseException | None
-
-
-class Pipeline:
+class Pipeline(Ahead):
     """Batches of a recipe, made in a thread, at most ``prefetch`` of them (or chunks of small ones) ahead of their use.
 
     Parameters
@@ -322,54 +309,16 @@ class Pipeline:
     """
 
     def __init__(self, recipe: Recipe, *, prefetch: int) -> None:
-        self._ready: SimpleQueue[Any] = SimpleQueue()
-        self._permits: SimpleQueue[None] = SimpleQueue()
-        self._waiting = Waiting()
-        for _ in range(prefetch):
-            self._permits.put(None)
-        self._items: deque[Any] = deque()
-        self._ended = False
-        self.stall_s = 0.0
-        self._thread = threading.Thread(
-            target=_run, args=(recipe, self._ready, self._permits, self._waiting), name="mlstac-batches", daemon=True
-        )
-        forget_ended()
-        RUNNING[self._thread] = partial(_stop, self._waiting, self._permits)
-        self._thread.start()
+        self._ready: SimpleQueue[Made] = SimpleQueue()
+        waiting = Waiting()
+        super().__init__("mlstac-batches", prefetch=prefetch, stop=waiting.stop)
+        self._start(_run, recipe, self._ready, self._permits, waiting)
 
-    def advance(self) -> bool:
-        """Wait for the next batch; False after the last. Raises what making it raised."""
-        if self._ended:
-            return False
-        if self._items:
-            return True
-        began = time.perf_counter()
-        items = self._ready.get()
-        self.stall_s += time.perf_counter() - began
-        if isinstance(items, End):
-            self._ended = True
-            if items.error is not None:
-                raise items.error
-            return False
-        self._items.extend(items)
-        self._permits.put(None)
-        return True
-
-    def take(self) -> Any:
-        """Hand out the batch that `advance` waited for, and keep nothing of it."""
-        return self._items.popleft().wait()
-
-    def stop(self) -> None:
-        """Make no more batches; what was begun is cancelled."""
-        self._ended = True
-        self._items.clear()
-        _stop(self._waiting, self._permits)
-
-    def __del__(self) -> None:
-        self.stop()
+    def _receive(self) -> Made:
+        return self._ready.get()
 
 
-def _run(recipe: Recipe, ready: "SimpleQueue[Any]", permits: "SimpleQueue[None]", waiting: Waiting) -> None:
+def _run(recipe: Recipe, ready: "SimpleQueue[Made]", permits: "SimpleQueue[None]", waiting: Waiting) -> None:
     batches = make_batches(recipe, waiting)
     error: BaseException | None = None
     try:
@@ -387,34 +336,3 @@ def _run(recipe: Recipe, ready: "SimpleQueue[Any]", permits: "SimpleQueue[None]"
     finally:
         batches.close()
         ready.put(End(error))
-
-
-def _stop(waiting: Waiting, permits: "SimpleQueue[None]") -> None:
-    waiting.stop()
-    permits.put(None)
-
-
-EXIT_S = 5.0
-"""Longest wait at exit, for all threads together."""
-
-RUNNING: dict[threading.Thread, Callable[[], None]] = {}
-"""Threads that may still run, and how to stop each. Their pipelines may be gone: a thread outlives its own a little."""
-
-
-def forget_ended() -> None:
-    """Keep no thread that has come to its end."""
-    for thread in list(RUNNING):
-        if not thread.is_alive():
-            RUNNING.pop(thread, None)
-
-
-@atexit.register
-def _stop_all() -> None:
-    """Let no thread be in the middle of a framework's code when the interpreter goes: that aborts the process."""
-    running = list(RUNNING.items())
-    for _, stop in running:
-        stop()
-    deadline = time.monotonic() + EXIT_S
-    for thread, _ in running:
-        if thread.is_alive():
-            thread.join(max(0.0, deadline - time.monotonic()))

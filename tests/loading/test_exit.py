@@ -50,10 +50,10 @@ next(batches)
 entered.wait(60)
 del batches
 # what is registered last runs first: the thread is let go before it is waited for
-import mlstac.loading._pipeline as pipeline
-atexit.unregister(pipeline._stop_all)
+import mlstac.loading._ahead as ahead
+atexit.unregister(ahead._stop_all)
 atexit.register(lambda: print("left", bool(left)))
-atexit.register(pipeline._stop_all)
+atexit.register(ahead._stop_all)
 atexit.register(leave.set)
 """
 
