@@ -7,8 +7,9 @@ is seen first. A shard goes up as soon as it is whole, and its copy here goes; t
 import hashlib
 import os
 import shutil
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -173,7 +174,9 @@ class RemoteTarget(Target):
 
     def create(self, name: str) -> NewFile:
         is_shard = not name.startswith(".") and ".safetensors" in name
-        return SentFile(self, name) if is_shard and self.depot.holds_shards else super().create(name)
+        if is_shard and self.depot.holds_shards:
+            return SentFile(self.path(name), partial(self.send, name))
+        return super().create(name)
 
     def send(self, name: str) -> None:
         """Upload a shard that is whole here; its copy stays until the journal has it."""
@@ -231,21 +234,28 @@ class RemoteTarget(Target):
 
 
 class SentFile(NewFile):
-    """A shard that is at the store once the ``with`` block has ended well."""
+    """A file that is at the store too once the ``with`` block has ended well; it goes here if it cannot be sent.
 
-    def __init__(self, target: RemoteTarget, name: str) -> None:
-        super().__init__(target.path(name))
-        self._target = target
-        self._name = name
+    Parameters
+    ----------
+    path : Path
+        Here.
+    send : callable
+        Brings it to the store.
+    """
+
+    def __init__(self, path: Path, send: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._send = send
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         super().__exit__(kind, error, trace)
         if kind is None:
             try:
-                self._target.send(self._name)
+                self._send()
             except BaseException:
                 with suppress(OSError):
-                    self._target.path(self._name).unlink(missing_ok=True)
+                    self._path.unlink(missing_ok=True)
                 raise
 
 

@@ -8,11 +8,11 @@ where one was lost, and goes once the part is taken in.
 import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
 from mlstac.authoring._depot import COLLECTION
-from mlstac.authoring._remote import RemoteTarget, working_folder
+from mlstac.authoring._remote import RemoteTarget, SentFile, working_folder
 from mlstac.authoring._target import NewFile
 
 _PRIVATE: Final = ".mlstac/"
@@ -85,7 +85,9 @@ class RemotePart(RemoteTarget):
         self._mirror(name)
 
     def create(self, name: str) -> NewFile:
-        return _MirroredFile(self, name) if self._at_store(name) else super().create(name)
+        if self._at_store(name):
+            return SentFile(self.path(name), partial(self._mirror, name))
+        return super().create(name)
 
     def _mirror(self, name: str) -> None:
         there = self._at_store(name)
@@ -97,21 +99,3 @@ class RemotePart(RemoteTarget):
         there = self._at_store(name)
         if there is not None:
             self.depot.remove([there])
-
-
-class _MirroredFile(NewFile):
-    """A file of the journal that is at the store too, once the ``with`` block has ended well."""
-
-    def __init__(self, target: RemotePart, name: str) -> None:
-        super().__init__(target.path(name))
-        self._target = target
-        self._name = name
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        super().__exit__(kind, error, trace)
-        if kind is None:
-            try:
-                self._target._mirror(self._name)
-            except BaseException:
-                Path(self._target.path(self._name)).unlink(missing_ok=True)
-                raise
