@@ -172,7 +172,7 @@ class Collection(Model):
     def _text_or_object(cls, value: Any) -> Any:
         if value is not None and not isinstance(value, str | dict):
             raise ValueError(f"expected text or an object, got {shorten(value)}; change it")
-        return value
+        return value or None  # an empty object says as little, and is not written
 
     @field_validator("tasks")
     @classmethod

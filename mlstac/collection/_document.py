@@ -80,6 +80,8 @@ def fields_of_document(document: dict[str, Any]) -> dict[str, Any]:
     fields.pop("ml:splits", None)
     fields["ml:splits"] = splits
     fields.setdefault("ml:placed", True)
+    if fields.get("description") == "":  # nobody writes that: it is read as what would be written in its place
+        fields["description"] = fields.get("title") or fields.get("id")
     structural = structural_links(list(splits), str(document.get("license")), document.get("title"))
     fields["links"] = own_links(document.get("links", []), structural)
     fields["stac_extensions"] = own_extensions(document.get("stac_extensions", []))

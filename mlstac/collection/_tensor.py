@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlstac.collection._bands import Band, Nodata, Number, check_bands, find_band, nodata_word, parse_bands
-from mlstac.collection._base import Model, in_document
+from mlstac.collection._base import Model, in_document, shorten
 from mlstac.collection._classes import Class, check_classes, parse_classes
 from mlstac.collection._dtypes import DTYPES, check_dtype, stac_word
 from mlstac.collection._links import SAFETENSORS
@@ -115,6 +115,8 @@ class Tensor(Model):
     @field_validator("dtype", mode="before")
     @classmethod
     def _dtype_name(cls, value: Any, info: ValidationInfo) -> Any:
+        if in_document(info) and not isinstance(value, str | None):
+            raise ValueError(f"expected the name of a dtype, got {shorten(value)}; change it")
         if value is None or (in_document(info) and value in DTYPES):
             return value
         name = check_dtype(value)

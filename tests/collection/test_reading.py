@@ -2,6 +2,8 @@
 
 import json
 import time
+from functools import partial
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -65,9 +67,10 @@ def test_a_byte_order_mark_is_tolerated():
 
 
 def test_huge_input_is_refused_without_being_parsed():
-    started = time.monotonic()
-    assert "16,777,216 bytes" in refusal(b"[" + b"0," * 2**25 + b"0]")
-    assert time.monotonic() - started < 1
+    text = b"[" + b"0," * 2**25 + b"0]"
+    started = time.thread_time()  # of this thread alone, however busy the machine is
+    assert "16,777,216 bytes" in refusal(text)
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
@@ -237,6 +240,29 @@ def test_any_value_in_any_field_is_read_or_refused_by_name(key, value):
     except CollectionError:
         return
     assert Collection.from_json(collection.to_json()) == collection
+
+
+EMPTY = [{}, [], "", 0, False, None, [None], [{}], [[]], [""], {"": None}, {"a": {}}, {"a": []}, {"a": None}]
+
+
+def places(value):
+    """Each place in a document, as a function that puts something else there."""
+    for key in value if isinstance(value, dict) else range(len(value)):
+        yield partial(value.__setitem__, key)
+        if isinstance(value[key], dict | list):
+            yield from places(value[key])
+
+
+@pytest.mark.parametrize("value", EMPTY, ids=repr)
+def test_what_is_empty_is_read_as_it_is_written_or_refused_wherever_it_stands(value):
+    for number in range(len(list(places(flood().to_dict())))):
+        document = flood().to_dict()
+        next(islice(places(document), number, None))(value)
+        try:
+            collection = Collection.from_dict(document)
+        except CollectionError:
+            continue
+        assert Collection.from_dict(collection.to_dict()) == collection, document
 
 
 @given(

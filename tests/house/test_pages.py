@@ -60,6 +60,7 @@ def test_the_readme_names_the_two_commands_and_installs_from_git():
 def test_ci_calls_lint_and_test_and_nothing_less():
     lines = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert {"make lint", "make test", "set -euo pipefail"} <= set(lines)
+    assert any(line.startswith("export CI=") for line in lines)  # by which tests/conftest.py knows where it is
 
 
 def test_constraints_pin_every_direct_dependency():
