@@ -6,6 +6,8 @@ import ipaddress
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -49,6 +51,18 @@ def _stay_on_this_machine(event, arguments):
 
 
 sys.addaudithook(_stay_on_this_machine)
+
+
+@pytest.fixture
+def our_threads() -> Callable[[], set[str]]:
+    """Called, the names of mlstac's threads that began since the test did: one of another test may still be ending."""
+    before = set(threading.enumerate())
+
+    def names() -> set[str]:
+        new = set(threading.enumerate()) - before
+        return {thread.name for thread in new if thread.name.startswith("mlstac")}
+
+    return names
 
 
 @pytest.fixture(scope="session")

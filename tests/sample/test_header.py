@@ -204,10 +204,10 @@ def test_hostile_json_costs_no_more_than_it_weighs(number):
     bomb = list(bombs())[number]
     file = file_of(bomb)
     tracemalloc.start()
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(ShardError) as caught:
         read(file)
-    spent, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    spent, (_, peak) = time.thread_time() - began, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(str(caught.value)) < 500
     assert spent < 2
@@ -262,6 +262,6 @@ def test_the_order_of_entries_is_the_order_of_the_data(n):
 def test_twenty_thousand_tensors_are_read_in_well_under_a_second():
     file = build_header([(f"train-{i:07d}/input", "U16", (13, 64, 64)) for i in range(20_000)])
     size = len(file) + 20_000 * 13 * 64 * 64 * 2
-    began = time.process_time()
+    began = time.thread_time()
     assert len(read_header(file, file_size=size, name="x").entries) == 20_000
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 1

@@ -41,7 +41,7 @@ def content():
 
 @pytest.fixture
 def fetcher(clock):
-    with Fetcher(clock=clock, timeout_s=5) as fetcher:
+    with Fetcher(clock=clock) as fetcher:
         yield fetcher
 
 

@@ -359,7 +359,7 @@ def test_a_fork_while_another_thread_is_in_the_cache_does_not_lock_the_child(ser
         inside.wait(60)
         child = os.fork()
         if child == 0:
-            signal.alarm(20)
+            signal.alarm(100)
             try:
                 assert_fetches(fetcher, url, content, ROWS[:5], size=len(content))
                 os._exit(0)

@@ -17,6 +17,7 @@ import pytest
 from mlstac.errors import InvalidArgumentError, StorageError, UnavailableError
 from mlstac.storage import Fetcher, Read, Retry, read_bytes
 from tests.storage.conftest import assert_fetches, ranges
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 SPANS = [(start, start + 10_000) for start in range(0, 400_000, 10_000)]
@@ -25,10 +26,6 @@ SPANS = [(start, start + 10_000) for start in range(0, 400_000, 10_000)]
 @pytest.fixture
 def server(fault_server, content):
     return fault_server({"a.bin": content})
-
-
-def threads():
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("mlstac")}
 
 
 def sockets():
@@ -41,31 +38,21 @@ def sockets():
     return found
 
 
-def wait_until(condition, what, tries=2_000):
-    waiter = threading.Event()
-    for _ in range(tries):
-        if condition():
-            return
-        waiter.wait(0.005)
-    raise AssertionError(f"not so after 10 s: {what}")
-
-
-def test_making_one_opens_nothing():
-    before = threading.enumerate()
+def test_making_one_opens_nothing(our_threads):
     fetcher = Fetcher()
-    assert threading.enumerate() == before
+    assert our_threads() == set()
     assert fetcher.stats()["requests"] == 0
     fetcher.close()
 
 
-def test_closing_frees_threads_and_sockets(server, content):
+def test_closing_frees_threads_and_sockets(server, content, our_threads):
     before = sockets()
     fetcher = Fetcher()
     assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
-    assert threads() == {"mlstac-fetcher"}
+    assert our_threads() == {"mlstac-fetcher"}
     assert server.connections > 0
     fetcher.close()
-    assert threads() == set()
+    assert our_threads() == set()
     wait_until(lambda: server.connections == 0, "the server sees every connection closed")
     wait_until(lambda: not sockets() - before, "no file or socket is left open")
 
@@ -77,12 +64,12 @@ def test_it_may_be_used_again_after_closing(server, content):
             fetcher.close()
 
 
-def test_one_that_is_forgotten_ends_its_thread(server, content):
+def test_one_that_is_forgotten_ends_its_thread(server, content, our_threads):
     fetcher = Fetcher()
     assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
     del fetcher
     gc.collect()
-    wait_until(lambda: not threads(), "its thread has ended")
+    wait_until(lambda: not our_threads(), "its thread has ended")
     wait_until(lambda: server.connections == 0, "its connections are closed")
 
 
@@ -113,11 +100,11 @@ def test_a_read_larger_than_the_bound_goes_alone(server, content):
         assert fetcher.stats()["in_flight_peak"] == 1
 
 
-def test_nothing_to_read_is_done_at_once(content):
+def test_nothing_to_read_is_done_at_once(content, our_threads):
     fetcher = Fetcher()
     assert fetcher.submit([]).done()
     assert fetcher.submit([Read("http://127.0.0.1:1/x", 5, 5, [])]).done()
-    assert threads() == set()
+    assert our_threads() == set()
 
 
 def test_cancelling_drops_what_is_queued_and_closes_what_is_under_way(server, content):
@@ -141,7 +128,7 @@ def test_closing_breaks_off_what_is_under_way(server):
     wait_until(lambda: server.count > 0, "a request is out")
     fetcher.close()
     with pytest.raises(StorageError, match="closed while"):
-        future.result(timeout=5)
+        future.result(timeout=60)
 
 
 def test_closing_tells_all_who_wait(server, content):
@@ -155,7 +142,7 @@ def test_closing_tells_all_who_wait(server, content):
         fetcher.close()
         for future in [*futures, small]:
             with pytest.raises(StorageError, match="closed while"):
-                future.result(timeout=5)
+                future.result(timeout=60)
     server.heal()
     assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
     fetcher.close()
@@ -174,7 +161,7 @@ def test_a_thread_that_reads_while_another_closes_never_hangs(server):
     try:
         for span in SPANS * 5:
             for call in (
-                lambda span=span: fetcher.submit(ranges(server.url + "a.bin", [span])[0]).result(timeout=20),
+                lambda span=span: fetcher.submit(ranges(server.url + "a.bin", [span])[0]).result(timeout=60),
                 lambda: fetcher.file_size(server.url + "a.bin"),
             ):
                 with contextlib.suppress(StorageError):
@@ -225,7 +212,7 @@ def fetch_in_child(fetcher, url, content):
 @pytest.mark.parametrize("used", [True, False])
 def test_it_works_on_both_sides_of_a_fork(server, content, used):
     url = server.url + "a.bin"
-    with Fetcher(timeout_s=5) as fetcher:
+    with Fetcher() as fetcher:
         if used:
             assert_fetches(fetcher, url, content, SPANS)
         for _ in range(2):
@@ -245,7 +232,7 @@ def test_it_works_on_both_sides_of_a_fork(server, content, used):
 def test_a_fork_amid_reads_disturbs_neither_side(server, content):
     url = server.url + "a.bin"
     server.latency_s = 0.01
-    with Fetcher(timeout_s=5) as fetcher:
+    with Fetcher() as fetcher:
         reads, buffers = ranges(url, SPANS * 4)
         future = fetcher.submit(reads)
         child = os.fork()
@@ -256,7 +243,7 @@ def test_a_fork_amid_reads_disturbs_neither_side(server, content):
                 code = 0
             finally:
                 os._exit(code)
-        future.result(timeout=20)
+        future.result(timeout=60)
         assert os.waitpid(child, 0)[1] == 0
         for (start, stop), buffer in zip(SPANS * 4, buffers, strict=True):
             assert buffer == content[start:stop]
@@ -264,7 +251,7 @@ def test_a_fork_amid_reads_disturbs_neither_side(server, content):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_it_travels_to_processes_however_they_start(server, content, method):
-    with Fetcher(timeout_s=5) as fetcher:
+    with Fetcher() as fetcher:
         assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
         context = multiprocessing.get_context(method)
         processes = [
@@ -273,7 +260,7 @@ def test_it_travels_to_processes_however_they_start(server, content, method):
         for process in processes:
             process.start()
         for process in processes:
-            process.join(60)
+            process.join(100)
             assert process.exitcode == 0
 
 
@@ -299,7 +286,7 @@ reads = [Read(sys.argv[1], n, n + 1000, [(0, memoryview(bytearray(1000)))]) for 
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, server.url + "a.bin"],
         capture_output=True,
-        timeout=30,
+        timeout=100,
         check=False,
         cwd=REPOSITORY,
         text=True,
@@ -310,7 +297,6 @@ reads = [Read(sys.argv[1], n, n + 1000, [(0, memoryview(bytearray(1000)))]) for 
 def test_ctrl_c_ends_a_fetch_and_the_next_works(server, content):
     server.fail("stall", times=None)
     with Fetcher(timeout_s=60) as fetcher:
-        interrupt = threading.Timer(0.0, lambda: None)
 
         def press():
             wait_until(lambda: server.count > 0, "a request is out")
@@ -326,7 +312,7 @@ def test_ctrl_c_ends_a_fetch_and_the_next_works(server, content):
 
 
 def test_a_killed_child_leaves_the_parent_well(server, content):
-    with Fetcher(timeout_s=5) as fetcher:
+    with Fetcher() as fetcher:
         assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
         child = os.fork()
         if child == 0:
@@ -338,7 +324,7 @@ def test_a_killed_child_leaves_the_parent_well(server, content):
 
 
 def test_closing_ends_connections_that_a_child_has_copies_of(server, content):
-    with Fetcher(timeout_s=5) as fetcher:
+    with Fetcher() as fetcher:
         assert_fetches(fetcher, server.url + "a.bin", content, SPANS)
         hold, release = os.pipe()
         child = os.fork()

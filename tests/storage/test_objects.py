@@ -96,11 +96,11 @@ def fetch_in_child(fetcher, url, content):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_s3_works_in_children_after_use_in_the_parent(moto_s3, put_s3, content, method):
     url = put_s3(content, "a.bin")
-    with Fetcher(storage_options=moto_s3, timeout_s=10) as fetcher:
+    with Fetcher(storage_options=moto_s3, timeout_s=60) as fetcher:
         assert_fetches(fetcher, url, content, SPANS)
         process = multiprocessing.get_context(method).Process(target=fetch_in_child, args=(fetcher, url, content))
         process.start()
-        process.join(60)
+        process.join(100)
         assert process.exitcode == 0
         assert_fetches(fetcher, url, content, SPANS)
 

@@ -1,6 +1,7 @@
 """Reads without a task, by the way that the last one took: as quick as they may be, and as careful as all others."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -9,7 +10,7 @@ from mlstac.storage import Cache, Fetcher, Read, Retry, _web
 from mlstac.storage._loop import closed_error
 from tests.servers.authority import Authority
 from tests.storage.conftest import QuickClock, assert_fetches, ranges
-from tests.storage.test_life import wait_until
+from tests.waiting import wait_until
 
 SPANS = [(start, start + 20_000) for start in range(0, 800_000, 100_000)]
 
@@ -86,7 +87,7 @@ def test_a_wait_that_the_server_asks_for_is_made(server, warm, content, clock):
 def test_a_wait_that_nobody_can_read_is_none(server, warm, content, said):
     server.fail("status", status=429, times=2, headers={"Retry-After": said})
     future = warm.submit(ranges(server.url + "a.bin", SPANS[:2])[0])
-    future.result(10)
+    future.result(60)
     assert warm.stats()["throttled"] == 2
 
 
@@ -97,7 +98,7 @@ def test_what_goes_wrong_in_judging_an_answer_is_told(server, warm, monkeypatch)
     monkeypatch.setattr(_web, "failure_of", judge)
     server.fail("status", status=500)
     with pytest.raises(RuntimeError, match="no judgement"):
-        warm.submit(ranges(server.url + "a.bin", SPANS[:1])[0]).result(10)
+        warm.submit(ranges(server.url + "a.bin", SPANS[:1])[0]).result(60)
 
 
 class HeldClock(QuickClock):
@@ -125,8 +126,8 @@ def test_others_keep_the_wait_that_a_server_asks_for(server, content):
         wait_until(lambda: clock.waits == [7.0, 7.0], "so does the next")
         assert len(server.requests) == 1
         fetcher._engine.thread.call(lambda: clock.gate.set())
-        first.result(10)
-        second.result(10)
+        first.result(60)
+        second.result(60)
 
 
 @pytest.mark.parametrize(("kind", "after"), [("reset", 5_000), ("cut", 5_000), ("close", 0)])
@@ -190,11 +191,18 @@ def test_a_place_that_was_forgotten_meanwhile_is_no_way(server, fault_server, fe
     assert_fetches(fetcher, url, content, SPANS[:1])
     web = fetcher._engine.web
     web._ways.clear()  # so that the next read goes to the place by a task
-    elsewhere.latency_s = 0.2
+    asked, answer = threading.Event(), threading.Event()
+
+    def hold(request):
+        asked.set()
+        return answer.wait(60)
+
+    elsewhere.allow = hold
     future = fetcher.submit(ranges(url, SPANS[:1])[0])
-    wait_until(lambda: elsewhere.under_way == 1, "it is asked for")
+    assert asked.wait(60)
     fetcher._engine.thread.call(web._forget_place, url, place)
-    future.result(20)
+    fetcher._engine.thread.call(answer.set)
+    future.result(60)
     assert all(way.expires < float("inf") for way in web._ways.values())
 
 
@@ -241,10 +249,10 @@ def test_one_failure_ends_the_others_of_its_job_and_none_besides(server, warm, c
     first, _ = ranges(server.url + "a.bin", SPANS[:2])
     failing = warm.submit([*first, Read(server.url + "none.bin", 0, 10, [(0, memoryview(bytearray(10)))])])
     reads, buffers = ranges(server.url + "a.bin", SPANS[2:])
-    warm.submit(reads).result(10)
+    warm.submit(reads).result(60)
     assert [bytes(buffer) for buffer in buffers] == [content[start:stop] for start, stop in SPANS[2:]]
     with pytest.raises(MissingFileError):
-        failing.result(10)
+        failing.result(60)
     wait_until(lambda: warm.stats()["in_flight"] == 0, "nothing is under way")
 
 
@@ -254,7 +262,7 @@ def test_closing_tells_those_who_wait(server, warm):
     wait_until(lambda: len(server.requests) == len(SPANS), "all are asked for")
     warm.close()
     with pytest.raises(StorageError, match="closed while this was being read"):
-        future.result(10)
+        future.result(60)
     wait_until(lambda: server.connections == 0, "connections are closed")
 
 
@@ -278,7 +286,7 @@ def test_closing_tells_those_whose_secure_connection_was_just_lost(fault_server,
 
         engine.thread.call(lose)
         with pytest.raises(StorageError, match="closed while this was being read"):
-            future.result(10)
+            future.result(60)
 
 
 def test_what_came_without_a_task_is_kept_in_the_cache(server, content, clock, tmp_path):
