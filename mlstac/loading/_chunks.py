@@ -13,6 +13,9 @@ from mlstac.loading._plan import GAP_BYTES, SMALL_BYTES
 CHUNK_BYTES = 8 * 1024 * 1024
 """Bytes of a chunk of samples in order; and of a dataset that is read whole before it is shuffled."""
 
+ALONE_BYTES = 512 * 1024
+"""Samples from this size on are worth a request each: reading blocks of them whole saves nothing, and takes memory."""
+
 GROWTH = 4
 """How much longer each of an epoch's first chunks is than the one before, so that it begins soon."""
 
@@ -61,10 +64,11 @@ def _sizes(reading: Reading) -> Iterator[int]:
     alone = reading.shared_bytes * reading.batch_size if reading.region > 1 else 0
     on_way = reading.held_bytes + alone
     most = max(1, min(CHUNK_BYTES // reading.held_bytes, reading.max_in_flight_bytes // on_way))
-    small = reading.sample_bytes < SMALL_BYTES
-    if not reading.remote or reading.region <= 1 or (reading.region >= reading.length and not small):
+    in_blocks = reading.region < reading.length
+    together = reading.sample_bytes < (ALONE_BYTES if in_blocks else SMALL_BYTES)
+    if not reading.remote or reading.region <= 1 or not together:
         yield from _growing(most)
-    elif reading.region < reading.length:
+    elif in_blocks:
         yield from _by_regions(reading)
     else:
         yield from _scattered(reading)

@@ -11,6 +11,14 @@ from mlstac.storage._reads import Read, Scatter
 from mlstac.storage._retry import Clock, Retry, TransientError, persist
 from mlstac.storage._urls import redact
 
+WIRE_BYTES = 48 * 1024 * 1024
+"""Bytes of requests under way from which another one waits. They share the link evenly: the more of them there are, the
+later each ends, the first that somebody waits for with the last. So many bytes are what a link of 1 GB/s carries in two
+round trips of 25 ms."""
+
+WIRE_REQUESTS = 8
+"""Requests that are under way whatever their bytes: some servers give each of them no more than a share."""
+
 
 class Job:
     """Reads that were asked for together, and the future that waits for them."""
@@ -82,7 +90,8 @@ class Schedule:
     finish : callable
         Called with each read that is complete, before its job hears of it: ``await finish(read)``.
     max_bytes : int
-        Bound of bytes of reads under way; a read larger than that goes alone.
+        Bound of bytes of reads under way; a read larger than that goes alone. Of many reads no more than `WIRE_BYTES`
+        are under way either.
     """
 
     def __init__(
@@ -179,10 +188,18 @@ class Schedule:
                 self._settle(job)
                 continue
             length = read.stop - read.start
-            if self._flights and self._bytes_under_way + length > self._max_bytes:
+            if self._flights and not self._has_room(self._bytes_under_way + length):
                 return
             self._queue.popleft()
             self._launch(Flight(self, job, read))
+
+    def _has_room(self, under_way: int) -> bool:
+        """Whether that many bytes may be under way."""
+        return under_way <= self._max_bytes and (under_way <= WIRE_BYTES or self._active < WIRE_REQUESTS)
+
+    def _held_back(self) -> bool:
+        """Whether more reads wait, and for nothing but the limit of requests."""
+        return self._active >= self._pace.limit and bool(self._queue or self._returning)
 
     def _launch(self, flight: Flight) -> None:
         self._active += 1
@@ -212,7 +229,7 @@ class Schedule:
         if fault is not None:
             self._go_on(flight, self._run(flight, fault=fault))
             return
-        self._pace.finished(flight.length, waiting=bool(self._queue) or bool(self._returning), now=self._clock.now())
+        self._pace.finished(flight.length, waiting=self._held_back(), now=self._clock.now())
         if self._finish is not None:
             self._go_on(flight, self._run(flight, arrived=True))
         else:
@@ -266,9 +283,7 @@ class Schedule:
                 await self._attempt(read, scatter)
             finally:
                 self.counts["bytes"] += max(0, scatter.position - before)
-            self._pace.finished(
-                flight.length, waiting=bool(self._queue) or bool(self._returning), now=self._clock.now()
-            )
+            self._pace.finished(flight.length, waiting=self._held_back(), now=self._clock.now())
             return None
 
         async def pause(fault: TransientError, wait_s: float) -> None:

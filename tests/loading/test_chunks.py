@@ -75,3 +75,9 @@ def test_a_block_shuffle_reads_group_by_group():
     assert sizes[0] == 1
     edges = [sum(sizes[:count]) * 256 for count in range(1, len(sizes))]
     assert all(edge % 65_536 < 256 for edge in edges[1:])
+
+
+def test_samples_worth_a_request_each_are_read_batch_by_batch_in_blocks_too():
+    facts = {"batch_size": 8, "stride": 8, "region": 256, "length": 400, "steps": 50}
+    assert set(chunk_steps(small(**facts, sample_bytes=1_638_400))) == {1}
+    assert list(chunk_steps(small(**facts, sample_bytes=106_504)))[:2] == [1, 256 // 8 - 1]

@@ -9,7 +9,7 @@ from mlstac.errors import MissingFileError, StorageError
 from mlstac.storage._pace import Pace
 from mlstac.storage._reads import Read
 from mlstac.storage._retry import Clock, Retry
-from mlstac.storage._schedule import Job, Schedule
+from mlstac.storage._schedule import WIRE_BYTES, WIRE_REQUESTS, Job, Schedule
 
 
 class Stage:
@@ -79,3 +79,36 @@ def test_reads_given_up_before_their_first_step_leave_no_trace(how):
     future = asyncio.run(run())
     with pytest.raises(CancelledError if how == "drop" else StorageError):
         future.result(0)
+
+
+@pytest.mark.parametrize(
+    ("length", "most"),
+    [(WIRE_BYTES // 10, 10), (WIRE_BYTES // 2, WIRE_REQUESTS), (1000, 12)],
+    ids=["as many as share the link well", "no fewer than a few", "all where they are short"],
+)
+def test_long_reads_wait_for_each_other_and_not_for_their_turn_on_a_crowded_link(length, most):
+    async def run():
+        loop, seen = asyncio.get_running_loop(), []
+        pace = Pace(start=12, cap=256)
+        gates = [loop.create_future() for _ in range(60)]
+
+        async def attempt(read, scatter):
+            seen.append(schedule.active)
+            await gates[read.start // length]
+            scatter.advance(length)
+
+        schedule = Schedule(attempt, None, None, max_bytes=1 << 40, retry=Retry(), clock=Clock(), pace=pace)
+        future = Future()
+        reads = [Read("u", n * length, (n + 1) * length, []) for n in range(60)]
+        schedule.add(Job(future, len(reads)), reads)
+        for gate in gates:
+            await steps(3)
+            gate.set_result(None)
+        await steps()
+        assert future.result(0) is None
+        return seen, pace.limit
+
+    seen, limit = asyncio.run(run())
+    assert max(seen[:12]) == most
+    # what holds long reads back is not the limit of requests: raising that would say nothing
+    assert (limit == 12) == (most < 12)
