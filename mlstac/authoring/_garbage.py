@@ -1,14 +1,11 @@
 """What lies in a dataset's folder that nothing names: superseded shards and parts, and leftovers of broken runs."""
 
-import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlstac.authoring._adopt import inside
 from mlstac.authoring._base import find_base, named_parts
@@ -16,26 +13,13 @@ from mlstac.authoring._catalog_file import CatalogFile, open_catalog
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._journal import JOURNAL, PARTS, PRIVATE, Journal, Run
 from mlstac.authoring._lock import Lock
+from mlstac.authoring._marks import PART, SHARD, is_ours, is_temporary, last_of, split_files
 from mlstac.authoring._remote import open_target
 from mlstac.authoring._session import is_in_use
-from mlstac.authoring._target import TEMPORARY, Target
+from mlstac.authoring._target import Target
 from mlstac.collection import Collection
-from mlstac.errors import CatalogError, ChangedError, MissingFileError, MlstacError
-from mlstac.sample import (
-    MAX_HEADER_BYTES,
-    SUMMARY_KEY,
-    ZSTD,
-    Header,
-    codec_of,
-    described_size,
-    import_zstandard,
-    read_header,
-)
+from mlstac.errors import CatalogError, ChangedError, MissingFileError
 from mlstac.storage import is_remote
-
-SHARD: Final = re.compile(r"\d{5,6}\.safetensors(\.zst)?")
-_PART: Final = re.compile(r"catalog-\d{5,6}\.parquet")
-_INNER: Final = re.compile(r"\d{2,}")
 
 
 @dataclass(frozen=True)
@@ -153,9 +137,9 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
     for name in split_files(target):
         if name in used:
             continue
-        if _is_temporary(name) or name in known or (collection is not None and _is_ours(target, name, collection)):
+        if is_temporary(name) or name in known or (collection is not None and is_ours(target, name, collection)):
             found.append(name)
-        elif SHARD.fullmatch(_last(name)) or _PART.fullmatch(_last(name)):
+        elif SHARD.fullmatch(last_of(name)) or PART.fullmatch(last_of(name)):
             kept.append(f"{name}, which does not bear mlstac's mark" if collection is not None else _orphan(name))
     files = {name: target.size(name) or 0 for name in sorted(set(found))}
     if not dry_run:
@@ -234,70 +218,10 @@ def _private_files(target: Target, gone: Iterable[Run], runs: Iterable[Run]) -> 
         if name.isdigit() and (int(name) not in numbers or int(name) in {run.number for run in gone}):
             yield from (f"{folder}/{inner}" for inner in target.names(folder))
         elif name.isdigit():
-            yield from (f"{folder}/{inner}" for inner in target.names(folder) if _is_temporary(inner))
+            yield from (f"{folder}/{inner}" for inner in target.names(folder) if is_temporary(inner))
     for run in gone:
         root = target.path(f"{PARTS}/{run.number:05d}")
         yield from (str(file.relative_to(target.root)) for file in root.rglob("*") if file.is_file())
-
-
-def split_files(target: Target) -> Iterator[str]:
-    """Files of the folder where mlstac writes: beside the collection, in the splits, and in their numbered folders."""
-    folders = set(target.folders(""))
-    for name in target.names(""):
-        if name not in folders:
-            yield name
-        elif not name.startswith(".") and not target.is_link(name):
-            inside_it = set(target.folders(name))
-            for inner in target.names(name):
-                if inner not in inside_it:
-                    yield f"{name}/{inner}"
-                elif _INNER.fullmatch(inner):
-                    yield from (f"{name}/{inner}/{last}" for last in target.names(f"{name}/{inner}"))
-
-
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
-def _is_temporary(name: str) -> bool:
-    return _last(name).startswith(".") and name.endswith(TEMPORARY)
-
-
-def _is_ours(target: Target, name: str, collection: Collection) -> bool:
-    """Whether a file bears the mark that mlstac gives to those that it writes."""
-    last = _last(name)
-    if "/" not in name or target.is_link(name):
-        return False
-    try:
-        if SHARD.fullmatch(last):
-            with target.open(name) as stored:
-                header = _read_header(stored, name)
-            return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
-        if _PART.fullmatch(last):
-            with target.open(name) as stored:
-                return SUMMARY_KEY in (pq.read_schema(stored).metadata or {})
-        if last == "catalog.json" and name.count("/") == 1:  # of a split that is no more
-            document = json.loads(target.read(name))
-            return document.get("id") == f"{collection.id}-{name.partition('/')[0]}" or _has_parts(document)
-    except (OSError, ValueError, MlstacError, pa.ArrowException, AttributeError):
-        return False
-    return False
-
-
-def _read_header(stored: Any, name: str) -> Header:
-    """The header of a shard, whose frame is the first of a compressed one."""
-    file = stored
-    if codec_of(name) == ZSTD:
-        file = import_zstandard(name).ZstdDecompressor().stream_reader(stored, read_across_frames=True)
-    first = file.read(8)
-    data = first + file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
-    # The size that the header describes: that of a compressed shard's contents nobody else knows.
-    return read_header(data, file_size=described_size(data, name=name) or len(data), name=name)
-
-
-def _has_parts(document: Mapping[str, Any]) -> bool:
-    links = [link for link in document.get("links", []) if link.get("rel") == "items"]
-    return bool(links) and all(_PART.fullmatch(str(link.get("href")).removeprefix("./")) for link in links)
 
 
 def _check_idle(target: Target, name: str) -> None:

@@ -13,9 +13,9 @@ from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._commit import commit
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._description import Description
-from mlstac.authoring._garbage import SHARD, split_files
 from mlstac.authoring._journal import Journal, Run
 from mlstac.authoring._ledger import Ledger
+from mlstac.authoring._marks import SHARD, split_files
 from mlstac.authoring._remote import open_target
 from mlstac.authoring._session import Session
 from mlstac.authoring._shapes import Unseen, join_shapes, looser

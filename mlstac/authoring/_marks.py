@@ -1,0 +1,87 @@
+"""By what mlstac knows its own files in a dataset's folder: their names, and the marks that they bear."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlstac.authoring._target import TEMPORARY, Target
+from mlstac.collection import Collection
+from mlstac.errors import MlstacError
+from mlstac.sample import (
+    MAX_HEADER_BYTES,
+    SUMMARY_KEY,
+    ZSTD,
+    Header,
+    codec_of,
+    described_size,
+    import_zstandard,
+    read_header,
+)
+
+SHARD: Final = re.compile(r"\d{5,6}\.safetensors(\.zst)?")
+PART: Final = re.compile(r"catalog-\d{5,6}\.parquet")
+_INNER: Final = re.compile(r"\d{2,}")
+
+
+def split_files(target: Target) -> Iterator[str]:
+    """Files of the folder where mlstac writes: beside the collection, in the splits, and in their numbered folders."""
+    folders = set(target.folders(""))
+    for name in target.names(""):
+        if name not in folders:
+            yield name
+        elif not name.startswith(".") and not target.is_link(name):
+            inside_it = set(target.folders(name))
+            for inner in target.names(name):
+                if inner not in inside_it:
+                    yield f"{name}/{inner}"
+                elif _INNER.fullmatch(inner):
+                    yield from (f"{name}/{inner}/{last}" for last in target.names(f"{name}/{inner}"))
+
+
+def last_of(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def is_temporary(name: str) -> bool:
+    return last_of(name).startswith(".") and name.endswith(TEMPORARY)
+
+
+def is_ours(target: Target, name: str, collection: Collection) -> bool:
+    """Whether a file bears the mark that mlstac gives to those that it writes."""
+    last = last_of(name)
+    if "/" not in name or target.is_link(name):
+        return False
+    try:
+        if SHARD.fullmatch(last):
+            with target.open(name) as stored:
+                header = _read_header(stored, name)
+            return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
+        if PART.fullmatch(last):
+            with target.open(name) as stored:
+                return SUMMARY_KEY in (pq.read_schema(stored).metadata or {})
+        if last == "catalog.json" and name.count("/") == 1:  # of a split that is no more
+            document = json.loads(target.read(name))
+            return document.get("id") == f"{collection.id}-{name.partition('/')[0]}" or _has_parts(document)
+    except (OSError, ValueError, MlstacError, pa.ArrowException, AttributeError):
+        return False
+    return False
+
+
+def _read_header(stored: Any, name: str) -> Header:
+    """The header of a shard, whose frame is the first of a compressed one."""
+    file = stored
+    if codec_of(name) == ZSTD:
+        file = import_zstandard(name).ZstdDecompressor().stream_reader(stored, read_across_frames=True)
+    first = file.read(8)
+    data = first + file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
+    # The size that the header describes: that of a compressed shard's contents nobody else knows.
+    return read_header(data, file_size=described_size(data, name=name) or len(data), name=name)
+
+
+def _has_parts(document: Mapping[str, Any]) -> bool:
+    links = [link for link in document.get("links", []) if link.get("rel") == "items"]
+    return bool(links) and all(PART.fullmatch(str(link.get("href")).removeprefix("./")) for link in links)
