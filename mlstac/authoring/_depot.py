@@ -23,6 +23,9 @@ class Depot(Protocol):
     def list(self) -> dict[str, Stored]:
         """All files, by name."""
 
+    def times(self, names: Sequence[str]) -> dict[str, float]:
+        """When files were written, in seconds since 1970; those of which that is not told are left out."""
+
     def read(self, name: str) -> bytes | None:
         """A small file; None where there is none."""
 
@@ -71,6 +74,12 @@ class StoreDepot:
     def list(self) -> dict[str, Stored]:
         """All files, by name."""
         return self._store.list()
+
+    def times(self, names: Sequence[str]) -> dict[str, float]:
+        """When files were written, in seconds since 1970; those of which that is not told are left out."""
+        there = self._store.list()  # anew: somebody may have taken a name since
+        told = {name: there[name].written for name in names if name in there}
+        return {name: written for name, written in told.items() if written is not None}
 
     def read(self, name: str) -> bytes | None:
         """A small file; None where there is none."""

@@ -45,6 +45,13 @@ class HubDepot:
             self._infos = {info.path.removeprefix(self._prefix): info for info in found}
         return self._infos
 
+    def times(self, names: Sequence[str]) -> dict[str, float]:
+        """When the commits were made that have put files there, in seconds since 1970."""
+        self._files()
+        paths = [self._prefix + name for name in names]
+        found = self._seat.describe(paths, self._head, dated=True) if self._head else {}
+        return {path.removeprefix(self._prefix): info.last_commit.date.timestamp() for path, info in found.items()}
+
     def read(self, name: str) -> bytes | None:
         """A small file; None where there is none."""
         if name not in self._files():

@@ -3,21 +3,24 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from mlstac.authoring._adopt import inside
+from mlstac.authoring._age import parse_age, say_age, young_among
 from mlstac.authoring._base import find_base, named_parts
 from mlstac.authoring._catalog_file import CatalogFile, open_catalog
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._journal import JOURNAL, PARTS, PRIVATE, Journal, Run
+from mlstac.authoring._journals_there import sort_journals
 from mlstac.authoring._lock import Lock
 from mlstac.authoring._marks import PART, SHARD, is_ours, is_temporary, last_of, split_files
 from mlstac.authoring._remote import open_target
 from mlstac.authoring._session import is_in_use
 from mlstac.authoring._target import Target
-from mlstac.collection import Collection
+from mlstac.collection import Collection, say_bytes, say_count
 from mlstac.errors import CatalogError, ChangedError, MissingFileError
 from mlstac.storage import is_remote
 
@@ -32,6 +35,8 @@ class Garbage:
     """What was left where it is though nothing names it, and why."""
     dry_run: bool
     """Whether nothing was removed."""
+    young: dict[str, int] = field(default_factory=dict, repr=False)
+    """Bytes of each file that nothing names, and that was left because it is young."""
 
     @property
     def nbytes(self) -> int:
@@ -44,6 +49,7 @@ def gc(
     *,
     dry_run: bool = False,
     unfinished: bool = False,
+    older_than: str | timedelta | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Garbage:
     """Remove the files of a dataset that nothing names any more.
@@ -61,13 +67,16 @@ def gc(
         Only say what would be removed.
     unfinished : bool, default False
         Remove a broken run that the same call could still go on with, too.
+    older_than : str or timedelta, optional
+        Leave files that were written later than so long ago: ``"90min"``, ``"12h"``, ``"7d"``. By default ``"1d"`` at a
+        store, and ``"0s"`` in a folder and at the Hub; see the notes.
     storage_options : mapping, optional
         For a URL, as `publish` takes them.
 
     Returns
     -------
     Garbage
-        ``.files``, ``.nbytes``, and ``.kept`` with the reasons.
+        ``.files``, ``.nbytes``, and ``.kept`` with the reasons; ``.young`` are the files left for their age.
 
     Raises
     ------
@@ -83,20 +92,27 @@ def gc(
 
     Notes
     -----
-    At a URL nobody sees a writer on another machine, nor a broken run of one: its shards look like garbage. If they are
-    removed, that writer is refused at its end rather than naming what is gone, and the same call writes them again.
+    At a store nobody sees a writer on another machine, nor a broken run of one: its shards look like garbage until its
+    collection names them. What is young is therefore left: let ``older_than`` be longer than any writing there takes.
+    Should a shard be removed that was older, its writer is refused at its end rather than naming what is gone, and the
+    same call writes it again. The journals of `write_parts` at a store go when they are that old, with their shards; so
+    does a journal that was copied there with a dataset. Ages are by this machine's clock and the store's times.
+
+    In a folder every writer holds a lock, and at the Hub a file and the collection that names it come by one commit:
+    nothing there is about to be named, and age says nothing.
 
     Examples
     --------
     >>> gc("flood", dry_run=True).files  # doctest: +SKIP
     """
+    age = None if older_than is None else parse_age(older_than)
     target = open_target(path, storage_options)
-    if not target.exists(COLLECTION) and not target.exists(PRIVATE):
+    if not target.exists(COLLECTION) and not target.exists(PRIVATE) and not target.private_there:
         target.close()
         raise MissingFileError(f"{target} holds no dataset ({COLLECTION}), nor one that was begun; give its folder")
     if not target.exists(PRIVATE):  # no writer can be at work here
         try:
-            return _collect(target, dry_run=dry_run, unfinished=unfinished)
+            return _collect(target, dry_run=dry_run, unfinished=unfinished, age=age)
         finally:
             target.tidy()
     lock = Lock(target.path(f"{PRIVATE}/lock"))
@@ -107,7 +123,7 @@ def gc(
         raise
     try:
         target.refresh(None)
-        return _collect(target, dry_run=dry_run, unfinished=unfinished)
+        return _collect(target, dry_run=dry_run, unfinished=unfinished, age=age)
     finally:
         if is_remote(path) and not dry_run and all(run.settings.get("finished") for run in Journal(target).runs()):
             target.settle()  # what is left of a journal here would be read anew
@@ -118,7 +134,8 @@ def gc(
                 target.remove_folder_if_empty(folder)
 
 
-def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
+def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta | None) -> Garbage:
+    age = parse_age(target.default_age) if age is None else age
     seen = target.digest(COLLECTION)
     collection = Collection.from_json(target.read(COLLECTION)) if target.exists(COLLECTION) else None
     used = set() if collection is None else _named(target, collection)
@@ -131,9 +148,18 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
             f"an unfinished run with {sum(record.n_samples for record in broken.records())} samples in whole shards,"
             " which the same call goes on with; unfinished=True removes it"
         )
-    known = {record.name for run in runs for record in run.records()}
     gone = [run for run in runs if run.number not in standing]
-    found = list(_private_files(target, gone, runs))
+    journals = sort_journals(
+        target,
+        young=lambda names: young_among(target, names, age),
+        standing={str(run.settings.get("part_journals")) for run in runs if run.number in standing},
+        given_up={str(run.settings.get("part_journals")) for run in gone},
+    )
+    used |= journals.held
+    known = {record.name for run in runs for record in run.records()} | journals.shards | journals.young
+    # The writer of what is given up would hold the lock that is held here.
+    given_up = journals.shards | ({record.name for record in broken.records()} if broken and unfinished else set())
+    private, found = list(_private_files(target, gone, runs)), []
     for name in split_files(target):
         if name in used:
             continue
@@ -141,7 +167,16 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
             found.append(name)
         elif SHARD.fullmatch(last_of(name)) or PART.fullmatch(last_of(name)):
             kept.append(f"{name}, which does not bear mlstac's mark" if collection is not None else _orphan(name))
-    files = {name: target.size(name) or 0 for name in sorted(set(found))}
+    too_young = young_among(target, (name for name in found if name not in given_up), age)
+    too_young |= journals.young.intersection({*found, *target.private_there})
+    sizes = {name: target.size(name) or 0 for name in (*private, *found)} | dict(target.private_there)
+    young = {name: sizes[name] for name in sorted(too_young)}
+    files = {name: sizes[name] for name in sorted((*private, *found, *journals.abandoned)) if name not in young}
+    if young:
+        kept.append(
+            f"{say_count(len(young), 'file')} ({say_bytes(sum(young.values()))}) younger than {say_age(age)};"
+            " older_than='0s' takes them too, where nobody is writing"
+        )
     if not dry_run:
         for run in gone:
             for part in target.names(f"{PARTS}/{run.number:05d}"):
@@ -153,12 +188,13 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool) -> Garbage:
             )
         for run in gone:
             run.discard(shards=False)
-        target.remove_all(files)
+        beyond = set(journals.abandoned)
+        target.remove_all([name for name in files if name not in beyond], there_alone=journals.abandoned)
         for folder in sorted({name.rpartition("/")[0] for name in files}, key=len, reverse=True):
             while folder:
                 target.remove_folder_if_empty(folder)
                 folder = folder.rpartition("/")[0]
-    return Garbage(files, kept, dry_run)
+    return Garbage(files, kept, dry_run, young)
 
 
 def _orphan(name: str) -> str:

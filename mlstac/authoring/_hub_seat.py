@@ -55,12 +55,20 @@ class Seat:
             if self._branch != MAIN:
                 self._api.create_branch(**self._common, branch=self._branch, exist_ok=True)
 
-    def describe(self, paths: list[str], commit: str) -> dict[str, Any]:
-        """What the repository says of some files; those that it does not have are left out."""
+    def describe(self, paths: list[str], commit: str, *, dated: bool = False) -> dict[str, Any]:
+        """What the repository says of some files; those that it does not have are left out.
+
+        Parameters
+        ----------
+        dated : bool
+            Ask for the last commit of each, which takes the Hub longer.
+        """
         found = {}
         with self.named("listing"):
             for start in range(0, len(paths), 256):
-                some = self._api.get_paths_info(**self._common, paths=paths[start : start + 256], revision=commit)
+                some = self._api.get_paths_info(
+                    **self._common, paths=paths[start : start + 256], revision=commit, expand=dated
+                )
                 found.update({info.path: info for info in some if hasattr(info, "size")})
         return found
 

@@ -112,7 +112,7 @@ class Run:
 
     def records(self) -> list[ShardRecord]:
         """What is kept of each shard, in the order of writing."""
-        return [_record(self.schema(at)) for at in range(len(self))]
+        return [record_of(self.schema(at)) for at in range(len(self))]
 
     def schema(self, at: int) -> pa.Schema:
         return pq.read_schema(self._target.path(f"{self.folder}/{self._fragments[at]}"))
@@ -126,7 +126,7 @@ class Run:
     def contents(self, split: str) -> Iterator[tuple[str, int]]:
         """Id and contents of each sample of a split that is in a whole shard, in order."""
         for at in range(len(self)):
-            if _record(self.schema(at)).split == split:
+            if record_of(self.schema(at)).split == split:
                 rows = self.rows(at, ["id", CONTENT])
                 yield from zip(rows["id"].to_pylist(), rows[CONTENT].to_pylist(), strict=True)
 
@@ -186,5 +186,6 @@ class Journal:
         return run
 
 
-def _record(schema: pa.Schema) -> ShardRecord:
+def record_of(schema: pa.Schema) -> ShardRecord:
+    """What a fragment of this schema keeps of its shard."""
     return ShardRecord.from_json(schema.metadata[_KEY])

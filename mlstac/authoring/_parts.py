@@ -123,7 +123,7 @@ def write_parts(
             first = session.run.settings.get("part_folders")
             if first is None:
                 first = _free_folder(whole.target)
-                session.run.save(part_folders=first)
+                session.run.save(part_folders=first, part_journals=folder)
         else:
             home, first = str(whole.target.root), None
             folder = f"{PARTS}/{session.run.number:05d}"

@@ -41,6 +41,7 @@ class RemoteTarget(Target):
         self._options = dict(storage_options or {})
         self._depot: Depot | None = None
         self._listed: dict[str, Stored] | None = None
+        self._private: dict[str, Stored] = {}
         self._gone: set[str] = set()
         self._ours: set[str] = set()
         self.progress: bool | None = None
@@ -72,7 +73,23 @@ class RemoteTarget(Target):
 
     def _list(self) -> dict[str, Stored]:
         """What the store has of the dataset; a journal that was copied there with it is not read, and never ours."""
-        return {name: stored for name, stored in self.depot.list().items() if not name.startswith(f"{_PRIVATE}/")}
+        found = self.depot.list()
+        self._private = {name: stored for name, stored in found.items() if name.startswith(f"{_PRIVATE}/")}
+        return {name: stored for name, stored in found.items() if name not in self._private}
+
+    @property
+    def default_age(self) -> str:
+        # At the Hub a file comes with the collection that names it, by one commit.
+        return "1d" if self.depot.holds_shards else "0s"
+
+    def times(self, names: Iterable[str]) -> dict[str, float]:
+        return self.depot.times(list(names))
+
+    @property
+    def private_there(self) -> Mapping[str, int]:
+        if self._listed is None:
+            self._listed = self._list()
+        return {name: stored.size for name, stored in self._private.items()}
 
     # ------------------------------------------------------------------ begin and end, under the writer's lock
 
@@ -204,12 +221,15 @@ class RemoteTarget(Target):
         if name in self._there and ".safetensors" not in name:
             self._gone.add(name)
 
-    def remove_all(self, names: Iterable[str]) -> None:
+    def remove_all(self, names: Iterable[str], *, there_alone: Iterable[str] = ()) -> None:
+        names, private = list(names), list(there_alone)
         there = [name for name in names if name in self._there]
         for name in names:
             super().remove(name)
-        if there:
-            self.depot.remove(there)
+        if private or there:
+            self.depot.remove([*private, *there])
+        for name in private:
+            del self._private[name]
         for name in there:
             del self._there[name]
 

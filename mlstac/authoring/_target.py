@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -125,6 +125,24 @@ class Target:
         """Whether a name leads elsewhere."""
         return self.path(name).is_symlink()
 
+    @property
+    def default_age(self) -> str:
+        """How old a file has to be before `gc` takes it, where nobody says: here any, for every writer is seen."""
+        return "0s"
+
+    def times(self, names: Iterable[str]) -> dict[str, float]:
+        """When files were last written, in seconds since 1970; those of which that is not told are left out."""
+        found = {}
+        for name in names:
+            with suppress(FileNotFoundError):
+                found[name] = self.path(name).lstat().st_mtime
+        return found
+
+    @property
+    def private_there(self) -> Mapping[str, int]:
+        """Bytes of the files of journals that are at the store, and not this machine's."""
+        return {}
+
     def make_folder(self, name: str = "") -> list[Path]:
         """Make a folder and those above it; return the ones that were not there, deepest first."""
         path = self.path(name)
@@ -205,8 +223,8 @@ class Target:
         with named_errors("removing", self.path(name)):
             self.path(name).unlink(missing_ok=True)
 
-    def remove_all(self, names: Iterable[str]) -> None:
-        """Remove files, at a store in as few steps as it takes."""
+    def remove_all(self, names: Iterable[str], *, there_alone: Iterable[str] = ()) -> None:  # noqa: ARG002 - here is none
+        """Remove files, at a store in as few steps as it takes; with some of `private_there`."""
         for name in names:
             self.remove(name)
 

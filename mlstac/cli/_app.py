@@ -187,13 +187,19 @@ def gc(
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Give up a broken run that could be gone on with, too.")
     ] = False,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Leave what is younger: 90min, 12h, 7d. By default 1d at a store, else 0s."),
+    ] = None,
     option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Remove files that nothing names any more."""
     from mlstac.cli._gc import collect_garbage
 
-    collect_garbage(path, dry_run=dry_run, unfinished=unfinished, options=option or [], as_json=as_json)
+    collect_garbage(
+        path, dry_run=dry_run, unfinished=unfinished, older_than=older_than, options=option or [], as_json=as_json
+    )
 
 
 @app.command("list-items", rich_help_panel="STAC")

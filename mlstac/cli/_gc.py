@@ -6,11 +6,20 @@ from mlstac.cli._options import read_options
 from mlstac.cli._words import say_bytes, say_count
 
 
-def collect_garbage(path: str, *, dry_run: bool, unfinished: bool, options: list[str], as_json: bool) -> None:
+def collect_garbage(
+    path: str, *, dry_run: bool, unfinished: bool, older_than: str | None, options: list[str], as_json: bool
+) -> None:
     """Remove what nothing names, or only say what would go; the names go to stdout, one a line."""
-    found = mlstac.gc(path, dry_run=dry_run, unfinished=unfinished, storage_options=read_options(options))
+    found = mlstac.gc(
+        path,
+        dry_run=dry_run,
+        unfinished=unfinished,
+        older_than=older_than,
+        storage_options=read_options(options),
+    )
     if as_json:
-        print_json({"path": path, "dry_run": dry_run, "bytes": found.nbytes, "files": found.files, "kept": found.kept})
+        said = {"path": path, "dry_run": dry_run, "bytes": found.nbytes, "files": found.files}
+        print_json({**said, "kept": found.kept, "young": found.young})
         return
     for name in found.files:
         OUT.print(name, markup=False, soft_wrap=True)

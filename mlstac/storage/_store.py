@@ -24,6 +24,7 @@ from mlstac.storage._conditions import AZURE, CONDITIONAL, GOOGLE, S3, is_taken,
 from mlstac.storage._digests import PART_BYTES, digest_of_parts, md5_of, tag_of
 from mlstac.storage._objects import named_error
 from mlstac.storage._retry import Retry, TransientError
+from mlstac.storage._times import time_of
 from mlstac.storage._urls import redact, scheme_of
 
 WAIT: Callable[[float], object] = time.sleep
@@ -47,6 +48,9 @@ class Stored(NamedTuple):
 
     tag: str | None
     """S3's ETag or the MD5 in hexadecimal digits, as far as the store tells: see `Store.holds`."""
+
+    written: float | None = None
+    """When, in seconds since 1970, as far as the store tells."""
 
 
 class Store:
@@ -107,7 +111,7 @@ class Store:
             name = key.removeprefix(self._root).lstrip("/")
             # a folder may be an object of no bytes whose name is the folder's
             if info.get("type") == "file" and name and not name.endswith("/"):
-                result[name] = Stored(int(info["size"]), tag_of(info))
+                result[name] = Stored(int(info["size"]), tag_of(info), time_of(info))
         return result
 
     def size(self, name: str) -> int | None:

@@ -233,7 +233,7 @@ def test_a_killed_append_goes_on_after_its_last_whole_shard(host, tmp_path, afte
     append(host, named(20, 30), shard_size="7kB")
     assert values(host.url, host.options) == [*range(9), *range(20, 30)]
     assert not working_folders(cache)
-    assert not mlstac.gc(host.url, storage_options=host.options).files  # nothing was written twice
+    assert not mlstac.gc(host.url, older_than="0s", storage_options=host.options).files  # nothing was written twice
 
 
 def test_gc_names_and_then_removes_what_nothing_names_and_we_have_written(host, tmp_path, cache):  # noqa: F811
@@ -246,17 +246,17 @@ def test_gc_names_and_then_removes_what_nothing_names_and_we_have_written(host, 
         store.put("train/99999.safetensors", b"not ours")
         store.put("elsewhere/00000.safetensors", b"not ours")
         there = store.list()
-    found = mlstac.gc(host.url, dry_run=True, storage_options=host.options)
+    found = mlstac.gc(host.url, dry_run=True, older_than="0s", storage_options=host.options)
     assert host.store().list() == there
     assert {"train/00000.safetensors", "train/catalog-00000.parquet", "test/00000.safetensors"} <= set(found.files)
     assert found.files["train/00000.safetensors"] == there["train/00000.safetensors"].size
     assert not set(found.files) & {"train/notes.txt", "train/99999.safetensors", "elsewhere/00000.safetensors"}
     assert any("99999" in why for why in found.kept)
-    done = mlstac.gc(host.url, storage_options=host.options)
+    done = mlstac.gc(host.url, older_than="0s", storage_options=host.options)
     assert done.files == found.files
     assert set(host.store().list()) == set(there) - set(found.files)
     assert values(host.url, host.options) == [50, 51, 52]
-    assert not mlstac.gc(host.url, storage_options=host.options).files
+    assert not mlstac.gc(host.url, older_than="0s", storage_options=host.options).files
     assert not working_folders(cache)
 
 
@@ -270,7 +270,7 @@ def test_gc_keeps_a_broken_run_of_this_machine_unless_told_otherwise(host, tmp_p
 
     with pytest.raises(RuntimeError):
         append(host, broken())
-    found = mlstac.gc(host.url, storage_options=host.options)
+    found = mlstac.gc(host.url, older_than="0s", storage_options=host.options)
     assert not found.files
     assert any("unfinished run" in why for why in found.kept)
     with another_machine(pytest.MonkeyPatch(), tmp_path / "cache"):
@@ -287,7 +287,7 @@ def test_an_append_whose_shards_were_removed_meanwhile_is_refused(host, tmp_path
     def robbed():
         yield from named(20, 29)
         with another_machine(pytest.MonkeyPatch(), tmp_path / "other"):
-            assert mlstac.gc(host.url, storage_options=host.options).files
+            assert mlstac.gc(host.url, older_than="0s", storage_options=host.options).files
 
     with pytest.raises(ChangedError, match="is not there any more"):
         append(host, robbed())
@@ -337,7 +337,10 @@ def test_a_writer_at_work_on_this_machine_refuses_another_and_gc(host, tmp_path)
 
     def nested():
         yield from named(20, 22)
-        for call in (lambda: append(host, named(30, 31)), lambda: mlstac.gc(host.url, storage_options=host.options)):
+        for call in (
+            lambda: append(host, named(30, 31)),
+            lambda: mlstac.gc(host.url, older_than="0s", storage_options=host.options),
+        ):
             with pytest.raises(ExistsError, match="another writer is at work"):
                 call()
 
@@ -350,7 +353,7 @@ def test_a_store_without_conditions_grows_too(tmp_path):
     mlstac.write(samples(0, 5), url, id="chips", license="MIT")
     mlstac.append(url, samples(5, 9), card=False)
     assert values(url, None) == list(range(9))
-    assert not mlstac.gc(url).files
+    assert not mlstac.gc(url, older_than="0s").files
     assert mlstac.rebuild(url, card=False).source == "catalogs"
 
 
@@ -384,7 +387,9 @@ assert values(URL, None) == [*range(9), 20, 21, 22, 40, 41]
 mlstac.append(URL, named(30, 32), card=False)
 assert values(URL, None) == [*range(9), 20, 21, 22, 40, 41, 30, 31]
 mlstac.write(named(0, 3), URL, license="MIT", overwrite=True, card=False)
+assert not mlstac.gc(URL, older_than="1h").files
 found = mlstac.gc(URL, dry_run=True)
+assert mlstac.gc(URL, dry_run=True, older_than="1h").young == found.files
 assert "train/00000.safetensors" in found.files, found.files
 assert mlstac.gc(URL).files == found.files
 assert not mlstac.gc(URL).files

@@ -49,7 +49,7 @@ def check_scenes(options, n, cache):
     ds.close()
     with Store(URL, storage_options=options) as store:
         assert not [name for name in store.list() if name.startswith(".mlstac")]
-    assert not mlstac.gc(URL, storage_options=options).files
+    assert not mlstac.gc(URL, older_than="0s", storage_options=options).files
     writing = cache / "mlstac" / "writing"
     assert not writing.exists() or not list(writing.iterdir())
 
@@ -68,7 +68,7 @@ def test_parts_in_processes_each_upload_their_own_shards(options, cache):
 def test_parts_one_after_another_and_in_threads_are_the_same_bytes(options):
     def stored():
         with Store(URL, storage_options=options) as store:
-            return {name: there for name, there in store.list().items() if name.startswith("train/")}
+            return {name: there[:2] for name, there in store.list().items() if name.startswith("train/")}
 
     parts = [partial(read_scene, number) for number in range(3)]
     write(parts, options)

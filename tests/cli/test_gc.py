@@ -30,3 +30,19 @@ def test_a_folder_without_a_dataset_is_one_line_and_status_1(run, tmp_path):
     done = run("gc", tmp_path)
     assert done.returncode == 1
     assert "holds no dataset" in done.stderr
+
+
+def test_an_age_leaves_what_is_younger_and_a_wrong_one_is_one_line(run, flood, tmp_path):
+    shutil.copytree(flood, tmp_path / "a")
+    samples = (mlstac.Sample(sample, id=f"x{at}") for at, sample in enumerate(mlstac.load(flood, framework="numpy")))
+    mlstac.write(samples, tmp_path / "a", mlstac.open(flood), overwrite=True)
+    said = json.loads(run("gc", tmp_path / "a", "--older-than", "1h", "--json").stdout)
+    assert said["files"] == {}
+    assert "train/00000.safetensors" in said["young"]
+    done = run("gc", tmp_path / "a", "--older-than", "90min")
+    assert done.stdout == ""
+    assert f"kept {len(said['young'])} files" in done.stderr
+    assert "younger than 90 minutes" in done.stderr
+    done = run("gc", tmp_path / "a", "--older-than", "7")
+    assert done.returncode == 1
+    assert "older_than='7' is not an age; write a number and s, min, h, d or w" in done.stderr.replace("\n", " ")

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -42,14 +43,27 @@ class Repository:
     private: bool = False
     gated: bool = False
     commits: dict[str, dict[str, File]] = field(default_factory=dict)
+    dates: dict[str, float] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files: dict[str, File], branch: str = "main") -> str:
         sha = hashlib.sha1(f"{len(self.commits)} {sorted(files)}".encode()).hexdigest()
         self.commits[sha] = files
+        self.dates[sha] = time.time()
         self.refs[branch] = sha
         return sha
+
+    def last_commit(self, path: str, sha: str) -> dict[str, str]:
+        """The commit that has put a file there, of those up to one (all are taken to be of one branch)."""
+        last, before = sha, None
+        for commit, files in self.commits.items():
+            if files.get(path) != before:
+                last, before = commit, files.get(path)
+            if commit == sha:
+                break
+        date = datetime.fromtimestamp(self.dates[last], UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {"id": last, "title": "a commit", "date": date}
 
     def find(self, revision: str) -> str | None:
         return revision if revision in self.commits else self.refs.get(revision) or self.tags.get(revision)
@@ -302,9 +316,16 @@ class _Handler(BaseHTTPRequestHandler):
         return as_json({"id": found["id"], "sha": sha, "private": repository.private, "tags": [], "siblings": names})
 
     def _paths(self, repository: Repository, found: dict[str, str], body: bytes, known: bool) -> Answer:
-        files = repository.commits[repository.find(found["rev"]) or ""]
-        wanted = parse_qs(body.decode())["paths"]
-        return as_json([_describe(path, files[path]) for path in wanted if path in files])
+        sha, asked = repository.find(found["rev"]) or "", parse_qs(body.decode())
+        files = repository.commits[sha]
+        dated = asked["expand"] == ["True"]
+        return as_json(
+            [
+                _describe(path, files[path]) | ({"lastCommit": repository.last_commit(path, sha)} if dated else {})
+                for path in asked["paths"]
+                if path in files
+            ]
+        )
 
     def _tree(self, repository: Repository, found: dict[str, str], body: bytes, known: bool) -> Answer:
         files = repository.commits[repository.find(found["rev"]) or ""]
