@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import mlstac
 from mlstac.errors import InvalidArgumentError, NotFoundError, StateError
+from tests.waiting import wait_until
 
 SHUFFLES = st.sampled_from([False, True, "block"])
 
@@ -235,12 +236,8 @@ def test_what_a_transform_raises_is_raised_where_the_batch_is_used(ds):
         list(ds.batches(4, transform=fail))
 
 
-def running():
-    return [thread for thread in threading.enumerate() if thread.name == "mlstac-batches"]
-
-
 @pytest.mark.parametrize("leave", ["break", "close", "drop", "error", "with"])
-def test_leaving_early_frees_the_thread(ds, leave):
+def test_leaving_early_frees_the_thread(ds, leave, our_threads):
     batches = ds.batches(1, prefetch=1)
     if leave == "break":
         for _ in batches:
@@ -264,9 +261,7 @@ def test_leaving_early_frees_the_thread(ds, leave):
             for _ in batches:
                 raise ZeroDivisionError
         gc.collect()
-    for thread in running():
-        thread.join(30)
-    assert not running()
+    wait_until(lambda: not our_threads(), "the thread that makes batches has ended")
 
 
 def test_a_batch_is_freed_when_its_user_lets_go(ds):
@@ -309,8 +304,8 @@ def test_an_iteration_that_was_begun_before_a_fork_says_so_in_the_child(ds):
     queue = context.Queue()
     child = context.Process(target=_use_in_child, args=(iterator, queue))
     child.start()
-    assert queue.get(timeout=30) == "StateError"
-    child.join(30)
+    assert queue.get(timeout=100) == "StateError"
+    child.join(100)
     assert len(list(iterator)) == 16
 
 
@@ -322,7 +317,7 @@ iterator = iter(batches)
 next(iterator)
 print("out")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
 
 

@@ -41,7 +41,7 @@ def test_threads_that_begin_at_once_all_read_what_was_written(fresh, numbers):
 
     def use(seed):
         rows = np.random.default_rng(seed).integers(0, COUNT, 25).tolist()
-        gate.wait(30)
+        gate.wait(100)
         for row in rows:
             sample = fresh[row]
             assert sample["number"] == row
@@ -125,7 +125,7 @@ def test_processes_of_a_pool_read_what_the_parent_does(fresh, numbers, method):
     fresh[0]
     with multiprocessing.get_context(method).Pool(2) as pool:
         jobs = [pool.apply_async(_sum_rows, (fresh, rows)) for rows in ([3, 99, 50], [0], list(range(COUNT)))]
-        sums = [job.get(60) for job in jobs]
+        sums = [job.get(200) for job in jobs]
         pool.close()
         pool.join()
     wanted = [int(numbers[1]["row"][rows].sum()) for rows in ([3, 99, 50], [0], list(range(COUNT)))]

@@ -12,6 +12,7 @@ from mlstac.errors import StorageError
 from mlstac.loading import _copying, _crew
 from mlstac.loading._copying import in_halves
 from tests.loading.datasets import write_stacked
+from tests.waiting import wait_until
 
 COUNT, BATCH = 70, 8
 NAMES = {"mlstac-batches-0", "mlstac-batches-1"}
@@ -37,8 +38,10 @@ def two_processors(monkeypatch):
     monkeypatch.setattr(_crew.os, "cpu_count", lambda: 2)
 
 
-def names():
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("mlstac-batches")}
+@pytest.fixture
+def names(our_threads):
+    """Called, the names of the threads that make batches."""
+    return lambda: {name for name in our_threads() if name.startswith("mlstac-batches")}
 
 
 @pytest.mark.parametrize("shuffle", [False, True, "block"])
@@ -48,7 +51,7 @@ def names():
      ("numpy", "float32", {"as_dtype": {"image": "float32"}}), ("numpy", "uint16", {"verify": True})],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::mlstac.frameworks.WidenedWarning")
-def test_batches_of_two_threads_are_those_made_without(folder, arrays, shuffle, framework, dtype, options):
+def test_batches_of_two_threads_are_those_made_without(folder, arrays, names, shuffle, framework, dtype, options):
     ds = mlstac.load(folder, framework=framework, **options)
     batches = iter(ds.batches(BATCH, shuffle=shuffle, seed=4))
     kept = [next(batches)]
@@ -65,17 +68,14 @@ def test_batches_of_two_threads_are_those_made_without(folder, arrays, shuffle, 
     assert sorted(row for batch in kept for row in np.asarray(batch["number"]).tolist()) == list(range(COUNT))
 
 
-def test_the_threads_end_with_the_epoch_and_with_an_iterator_that_is_dropped(folder):
+def test_the_threads_end_with_the_epoch_and_with_an_iterator_that_is_dropped(folder, names):
     ds = mlstac.load(folder, framework="numpy")
     list(ds.batches(BATCH))
     batches = iter(ds.batches(BATCH))
     next(batches)
-    running = [thread for thread in threading.enumerate() if thread.name in NAMES]
-    assert running
+    assert names()
     del batches
-    for thread in running:
-        thread.join(20)
-    assert not names()
+    wait_until(lambda: not names(), "the threads have ended")
 
 
 def test_a_state_taken_amid_goes_on_at_the_next_sample(folder):
@@ -103,14 +103,14 @@ def test_an_error_comes_in_its_place_in_the_order(folder):
     ("options", "expected"),
     [({"transform": dict}, {"mlstac-batches"}), ({"prefetch": 1}, {"mlstac-batches"}), ({"prefetch": 0}, set())],
 )
-def test_code_of_the_user_and_a_shorter_lead_have_one_thread(folder, options, expected):
+def test_code_of_the_user_and_a_shorter_lead_have_one_thread(folder, names, options, expected):
     batches = iter(mlstac.load(folder, framework="numpy").batches(BATCH, **options))
     next(batches)
     assert names() == expected
     assert len(list(batches)) == 8
 
 
-def test_small_batches_have_one_thread(folder):
+def test_small_batches_have_one_thread(folder, names):
     batches = iter(mlstac.load(folder, framework="numpy").batches(2))
     next(batches)
     assert names() == {"mlstac-batches"}

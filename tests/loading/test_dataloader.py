@@ -1,11 +1,14 @@
 """torch.utils.data.DataLoader where it hurts: killed workers, broken samples, interrupted epochs, early exits."""
 
 import gc
+import multiprocessing
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
@@ -13,6 +16,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 import mlstac
 from mlstac.errors import ChecksumError, InvalidArgumentError
 from tests.loading.datasets import write_stacked
+from tests.waiting import wait_until
 
 # Forked workers inherit threads of other tests' frameworks, of which jax and Python 3.12 warn
 pytestmark = [
@@ -48,7 +52,8 @@ def epoch(loader, arrays):
 
 def run(script, *arguments, repository, timeout=100, **environment):
     return subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
+        # torch's advice on a machine of one processor
+        [sys.executable, "-W", "ignore:This DataLoader will create:UserWarning", "-c", script, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -81,7 +86,7 @@ def test_a_loader_without_batches_gives_samples(chips):
 
 def test_half_an_epoch_of_living_workers_does_not_leak_into_the_next(chips, range_server):
     ds = mlstac.load(range_server(chips[0]).url)
-    loader = DataLoader(ds, 3, num_workers=2, persistent_workers=True, prefetch_factor=4, timeout=60)
+    loader = DataLoader(ds, 3, num_workers=2, persistent_workers=True, prefetch_factor=4, timeout=200)
     half = iter(loader)
     assert [next(half)["number"].tolist() for _ in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert epoch(loader, chips[1]) == list(range(COUNT))
@@ -130,10 +135,10 @@ def test_a_stream_of_remote_data_has_every_sample_once(chips, range_server, work
     ds = mlstac.load(range_server(chips[0]).url)
     ds[0]
     stream = ds.iterable(4, shuffle=True, seed=2)
-    first = epoch(DataLoader(stream, batch_size=None, num_workers=workers, timeout=60 if workers else 0), chips[1])
+    first = epoch(DataLoader(stream, batch_size=None, num_workers=workers, timeout=200 if workers else 0), chips[1])
     assert sorted(first) == list(range(COUNT))
     stream.set_epoch(1)
-    second = epoch(DataLoader(stream, batch_size=None, num_workers=workers, timeout=60 if workers else 0), chips[1])
+    second = epoch(DataLoader(stream, batch_size=None, num_workers=workers, timeout=200 if workers else 0), chips[1])
     assert sorted(second) == list(range(COUNT))
     assert first != second
 
@@ -171,7 +176,7 @@ def test_a_changed_byte_is_a_named_error_from_a_worker_too(chips, fault_server, 
     raw = bytearray(shard.read_bytes())
     raw[-(1 << 15) * 4 - 5] ^= 1
     server.replace("train/00003.safetensors", bytes(raw))
-    loader = DataLoader(mlstac.load(server.url), batch_size=5, num_workers=workers, timeout=60 if workers else 0)
+    loader = DataLoader(mlstac.load(server.url), batch_size=5, num_workers=workers, timeout=200 if workers else 0)
     batches, seen = iter(loader), []
     with pytest.raises(ChecksumError, match=r"'image' of sample 3\d .*00003\.safetensors"):  # noqa: PT012
         while True:
@@ -197,9 +202,10 @@ if __name__ == "__main__":
     loader = DataLoader(source, num_workers=2, prefetch_factor=1, multiprocessing_context=sys.argv[3], **options)
     batches = iter(loader)
     next(batches)
+    workers = [worker.pid for worker in batches._workers]
     killed = batches._workers[0]
-    os.kill(killed.pid, signal.SIGKILL)
     with contextlib.suppress(RuntimeError):  # torch may say so wherever its parent is
+        os.kill(killed.pid, signal.SIGKILL)
         killed.join(60)
     try:
         for _ in batches:
@@ -209,8 +215,7 @@ if __name__ == "__main__":
     else:
         print("nobody noticed")
     print(int(ds[3]["number"]))
-    left = [entry for entry in os.listdir("/dev/shm") if str(os.getpid()) in entry]
-    print(left)
+    print(os.getpid(), *workers)
 """
 
 
@@ -219,14 +224,15 @@ if __name__ == "__main__":
     [("local", "samples", "fork"), ("remote", "stream", "spawn")],
 )
 def test_a_killed_worker_is_reported_and_leaves_nothing(chips, range_server, tmp_path, repository, where, view, method):
-    shared_before = set(os.listdir("/dev/shm"))
     done = run(KILL, sources(chips, range_server)[where], view, method, repository=repository, TMPDIR=str(tmp_path))
-    assert (done.returncode, done.stdout.splitlines()) == (0, ["reported", "3", "[]"]), done.stderr
+    assert done.returncode == 0, done.stderr
+    *said, pids = done.stdout.splitlines()
+    assert said == ["reported", "3"], done.stderr
     # multiprocessing itself makes a folder for its sockets, which a killed process cannot take away
     assert all(entry.name.startswith("pymp-") for entry in tmp_path.iterdir())
     assert not any(entry.is_file() for entry in tmp_path.rglob("*"))
-    left = {entry for entry in set(os.listdir("/dev/shm")) - shared_before if entry.startswith(("mlstac", "torch_"))}
-    assert not left
+    # torch puts the process into a name; those of others, who are at work beside us, come and go
+    assert not [entry for entry in os.listdir("/dev/shm") if set(pids.split()) & set(re.split(r"[^0-9]+", entry))]
 
 
 LEAVE = """
@@ -279,6 +285,6 @@ def test_workers_are_gone_when_their_loader_is(chips):
     workers = [worker.pid for worker in iterator._workers]
     del iterator, loader
     gc.collect()
-    for pid in workers:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    # torch waits for each of them for five seconds, and asks no more whether one that it then terminated has ended
+    wait_until(lambda: not set(workers) & {child.pid for child in multiprocessing.active_children()}, "they have ended")
+    assert not [pid for pid in workers if psutil.pid_exists(pid)]

@@ -146,7 +146,7 @@ def test_a_framework_that_is_not_installed_is_named_with_its_package(made, frame
         [sys.executable, "-c", MISSING_FRAMEWORK, str(made), framework],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=True,
     )
     first, second, sample = done.stdout.splitlines()

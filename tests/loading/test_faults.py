@@ -27,6 +27,7 @@ from mlstac.loading import _load
 from mlstac.storage import Cache, Fetcher, Retry
 from mlstac.storage._retry import Clock
 from tests.loading.datasets import write_stacked
+from tests.waiting import wait_until
 
 COUNT = 48
 SHARD = "train/00002.safetensors"
@@ -50,6 +51,8 @@ class QuickClock(Clock):
 
     def __init__(self):
         self.waits = []
+        self.timeout_s = 60
+        self.retry = Retry(tries=5)
         self._passed_s = 0.0
 
     def now(self):
@@ -62,12 +65,12 @@ class QuickClock(Clock):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Datasets loaded in the test wait by this clock, and break a stall off after 0.3 s."""
+    """Datasets loaded in the test wait by this clock, and break a stall off after its `timeout_s`."""
     clock = QuickClock()
 
     def make(options, cache):
         kept = None if cache is None else Cache(*cache)
-        return Fetcher(storage_options=options, cache=kept, clock=clock, timeout_s=0.3, retry=Retry(tries=5))
+        return Fetcher(storage_options=options, cache=kept, clock=clock, timeout_s=clock.timeout_s, retry=clock.retry)
 
     monkeypatch.setattr(_load, "_fetcher", make)
     return clock
@@ -102,6 +105,8 @@ FAULTS = {
 def test_an_epoch_is_whole_though(chips, fault_server, clock, fault, shuffle):
     server = fault_server(chips[0])
     server.fail(**FAULTS[fault], times=None)  # from the collection on
+    if FAULTS[fault]["kind"] == "stall":  # a server on a busy machine may be as late as one that stalls
+        clock.timeout_s, clock.retry = 0.3, Retry(tries=10_000, total_s=1e9)
     batches = load(server).batches(2, shuffle=shuffle, seed=1)
     assert sorted(epoch(batches, chips[1])) == list(range(COUNT))
     assert server.faults[0].seen > 7
@@ -327,7 +332,8 @@ except KeyboardInterrupt:
 
 
 def test_an_interrupted_run_ends_at_once_and_goes_on_where_it_was(chips, fault_server, repository):
-    server = fault_server(chips[0], bytes_per_s=4_000_000)
+    server = fault_server(chips[0])
+    server.fail("stall", skip=32, after=1_000, times=None)  # so that it is amid the epoch however late we interrupt
     command = [sys.executable, "-c", INTERRUPTED, server.url]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=repository)
     seen = [first.stdout.readline() for _ in range(3)]
@@ -341,6 +347,7 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_where_it_was(chips, fault_s
     assert said.strip().endswith("KeyboardInterrupt")
     assert "never awaited" not in said
     assert "destroyed" not in said
+    server.heal()
     second = subprocess.run([*command, state], capture_output=True, text=True, timeout=100, check=True, cwd=repository)
     printed = [int(number) for line in [*seen, *more] for number in line.split()]
     rest = [int(number) for line in second.stdout.splitlines() for number in line.split()]
@@ -356,13 +363,9 @@ def test_an_interrupt_while_a_server_stalls_is_heeded(chips, fault_server):
     ds[0]
     server.fail("stall", times=None)
     before = server.count
-    waiter = threading.Event()
 
     def press():
-        for _ in range(2_000):
-            if server.count > before:
-                break
-            waiter.wait(0.005)
+        wait_until(lambda: server.count > before, "it is asked for")
         os.kill(os.getpid(), signal.SIGINT)
 
     for read in (lambda: next(iter(ds.batches(4))), lambda: ds[9], lambda: ds[[3, 20]]):
@@ -401,7 +404,7 @@ def test_both_sides_of_a_fork_amid_an_epoch_read_on(chips, fault_server):
         child.start()
     seen += epoch(iterator, chips[1])
     assert sorted(seen) == list(range(COUNT))
-    assert [queue.get(timeout=60) for _ in children] == [list(range(COUNT))] * 2
+    assert [queue.get(timeout=100) for _ in children] == [list(range(COUNT))] * 2
     for child in children:
-        child.join(60)
+        child.join(100)
         assert child.exitcode == 0

@@ -354,5 +354,5 @@ def test_reading_needs_no_client_of_the_hub(hub, chips):
         f"ds = mlstac.load('{REPOSITORY}', framework='numpy')\n"
         "print(json.dumps([int(ds[2]['target']), 'huggingface_hub' in sys.modules]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert json.loads(done.stdout) == [20, False]

@@ -63,7 +63,7 @@ def test_workers_give_the_same_batches(tiny, arrays, method):
 def test_workers_read_remote_data_after_the_parent_has(tiny, arrays, range_server, method):
     ds = mlstac.load(range_server(tiny).url)
     ds[0]
-    loader = DataLoader(ds, batch_size=4, num_workers=2, multiprocessing_context=method, timeout=60)
+    loader = DataLoader(ds, batch_size=4, num_workers=2, multiprocessing_context=method, timeout=200)
     assert epoch(loader, arrays) == list(range(17))
     assert int(ds[3]["target"]) == 30
 

@@ -4,7 +4,6 @@ import contextlib
 import gc
 import json
 import os
-import threading
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 import mlstac
 from mlstac.errors import StateError
 from tests.loading.datasets import write_stacked
+from tests.waiting import wait_until
 
 COUNT = 60
 CHIP_BYTES = 2 * 64 * 80 * 2
@@ -236,10 +236,6 @@ def test_what_was_consumed_is_not_read_again(chips, fault_server, shuffle):
         assert request.path in {"/train/00004.safetensors", "/train/00005.safetensors"}
 
 
-def threads():
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("mlstac"))
-
-
 def descriptors():
     """Open files and sockets of this process."""
     found = set()
@@ -251,22 +247,12 @@ def descriptors():
     return found
 
 
-def wait_until(condition, what):
-    waiter = threading.Event()
-    for _ in range(2_000):
-        if condition():
-            return
-        waiter.wait(0.005)
-    raise AssertionError(f"not so after 10 s: {what}; threads {threads()}")
-
-
 @pytest.mark.parametrize("leave", ["finish", "break", "close", "drop", "error"])
-def test_leaving_remote_batches_frees_threads_and_sockets(chips, fault_server, leave):
+def test_leaving_remote_batches_frees_threads_and_sockets(chips, fault_server, leave, our_threads):
     # from memory, so that the server, which is in this process, opens no file
     files = {path.relative_to(chips[0]).as_posix(): path.read_bytes() for path in chips[0].rglob("*.*")}
     server = fault_server(files)
-    gc.collect()
-    wait_until(lambda: not threads(), "nothing of other tests is left")
+    gc.collect()  # what other tests left, before it is counted
     before = descriptors()
     ds = mlstac.load(server.url, framework="numpy")
     batches = ds.batches(2, shuffle=True, prefetch=3)
@@ -287,7 +273,7 @@ def test_leaving_remote_batches_frees_threads_and_sockets(chips, fault_server, l
             assert next(iterator, None) is None
         del iterator
     gc.collect()
-    wait_until(lambda: "mlstac-batches" not in threads(), "the thread that makes batches has ended")
+    wait_until(lambda: "mlstac-batches" not in our_threads(), "the thread that makes batches has ended")
     if leave == "drop":
         del batches, ds
         gc.collect()
@@ -296,13 +282,13 @@ def test_leaving_remote_batches_frees_threads_and_sockets(chips, fault_server, l
         # closed is not broken: what is read next opens again
         assert ds[3]["number"] == 3
         ds.close()
-    wait_until(lambda: not threads(), "no thread is left")
+    wait_until(lambda: not our_threads(), "no thread is left")
     wait_until(lambda: server.connections == 0, "the server sees every connection closed")
     wait_until(lambda: not descriptors() - before, "no file or socket is open")
 
 
 @pytest.mark.parametrize("leave", ["close", "drop"])
-def test_a_server_that_stalls_does_not_keep_what_was_left(chips, fault_server, leave):
+def test_a_server_that_stalls_does_not_keep_what_was_left(chips, fault_server, leave, our_threads):
     server = fault_server(chips[0])
     ds = mlstac.load(server.url, framework="numpy")
     ds[0]
@@ -317,15 +303,14 @@ def test_a_server_that_stalls_does_not_keep_what_was_left(chips, fault_server, l
     else:
         del iterator, batches
         gc.collect()
-    wait_until(lambda: "mlstac-batches" not in threads(), "the thread that makes batches has ended")
+    wait_until(lambda: "mlstac-batches" not in our_threads(), "the thread that makes batches has ended")
     wait_until(lambda: ds.stats()["in_flight"] == 0, "no request is under way")
     server.heal()
     assert ds[7]["number"] == 7
 
 
-def test_many_epochs_left_early_leave_no_thread_and_no_file(ds):
+def test_many_epochs_left_early_leave_no_thread_and_no_file(ds, our_threads):
     gc.collect()
-    wait_until(lambda: "mlstac-batches" not in threads(), "nothing of other tests is left")
     next(iter(ds.batches(1)))
     before = len(descriptors())
     for epoch in range(50):
@@ -333,5 +318,5 @@ def test_many_epochs_left_early_leave_no_thread_and_no_file(ds):
             assert len(batch["number"]) == 3
             break
     gc.collect()
-    wait_until(lambda: "mlstac-batches" not in threads(), "every thread that makes batches has ended")
-    assert len(descriptors()) <= before
+    wait_until(lambda: "mlstac-batches" not in our_threads(), "every thread that makes batches has ended")
+    wait_until(lambda: len(descriptors()) <= before, "no file is open")

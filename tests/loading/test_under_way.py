@@ -1,5 +1,7 @@
 """What is asked for and not there yet holds to ``max_in_flight_bytes``, over chunks and whatever they are of."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -44,20 +46,22 @@ def tiny(rng):
 def test_no_more_than_the_bound_is_under_way(tmp_path, range_server, monkeypatch, make, batch, shuffle, compression):
     samples, tensors = make(np.random.default_rng(5))
     mlstac.write(samples, tmp_path / "out", id="out", license="CC0-1.0", tensors=tensors, compression=compression)
-    under_way, most, held = {}, [], []
+    under_way, most, held, lock = {}, [], [], threading.Lock()
     submit, wait, make_chunk = Fetcher.submit, Pending.wait, _pipeline.Chunk.__init__
 
     def note_submit(self, reads):
         reads = list(reads)
         future = submit(self, reads)
         # what lies between the ranges of a read is dropped as it comes
-        under_way[id(future)] = sum(len(view) for read in reads for _, view in read.into)
-        most.append(sum(under_way.values()))
+        with lock:
+            under_way[future] = sum(len(view) for read in reads for _, view in read.into)
+            most.append(sum(under_way.values()))
         return future
 
     def note_wait(self):
         wait(self)
-        under_way.pop(id(self._future), None)
+        with lock:
+            under_way.pop(self._future, None)
 
     def note_chunk(self, *arguments):
         make_chunk(self, *arguments)

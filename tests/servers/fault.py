@@ -53,8 +53,10 @@ class Fault:
     kind: Kind
     times: int | None = 1
     """Requests that it befalls; None for all."""
+    skip: int = 0
+    """Requests before the first that it befalls."""
     every: int = 1
-    """Each so-manieth request."""
+    """Each so-manieth request of those after."""
     after: int = 0
     """Bytes of the body sent before it happens; for "change_byte", the offset in the file."""
     status: int = 503
@@ -234,7 +236,7 @@ class FaultServer:
             if fault.path not in (None, request.path.lstrip("/")):
                 continue
             fault.seen += 1
-            if fault.seen % fault.every:
+            if fault.seen <= fault.skip or (fault.seen - fault.skip) % fault.every:
                 continue
             if fault.times is not None:
                 fault.times -= 1
