@@ -1,11 +1,14 @@
 """What every test shares: quiet frameworks, no network beyond this machine, and the folder of real data."""
 
+import atexit
 import importlib
 import importlib.util
 import ipaddress
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +24,18 @@ hypothesis.settings.load_profile("mlstac")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+
+def _own_folder() -> str:
+    """Make a folder that goes when this process does."""
+    folder, owner = tempfile.mkdtemp(prefix="mlstac-tests-"), os.getpid()
+    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
+    return folder
+
+
+# What is kept for the user, of each worker of pytest apart: two that write to one URL would meet in the same folder.
+os.environ["XDG_CACHE_HOME"] = _own_folder()
+os.environ["MPLCONFIGDIR"] = os.environ["XDG_CACHE_HOME"]  # else matplotlib speaks on stderr where HOME takes no files
 # Else gcsfs asks Google over gRPC, for a minute each time, whether a bucket is of a kind that the emulator has not.
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
                 said = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>no</Message></Error>".encode()
                 self._answer(fault.status, [("Content-Type", "application/xml")], said)
                 return
-        connection = http.client.HTTPConnection(gate.target.hostname or "", gate.target.port, timeout=30)
+        connection = http.client.HTTPConnection(gate.target.hostname or "", gate.target.port, timeout=100)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP | {"expect"}}
         connection.request(self.command, self.path, body=body, headers=headers)
         reply = connection.getresponse()

@@ -1,10 +1,12 @@
 """Fixtures of servers, for every room's tests."""
 
-import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -140,27 +142,34 @@ def gcs() -> Iterator[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    """Choose a port below those that systems give to whoever asks for any: between now and its use nobody gets it."""
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 200):
+        with socket.socket() as listening:
+            try:
+                listening.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port from 15000 to 32000 is free")
 
 
 @contextmanager
 def _running(command: list[str], port: int) -> Iterator[None]:
     """Run a server of somebody else's, from when it answers at its port."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        ends = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > ends:
-                    said = process.communicate(timeout=5)[1].decode()[-500:] if process.poll() is not None else ""
-                    raise RuntimeError(f"{command[0]} did not start: {said}") from None
-                os.sched_yield()
-        yield
-    finally:
-        process.terminate()
-        process.communicate()
+    with tempfile.TemporaryFile() as said:  # a pipe that nobody reads would fill, and hold the server up
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            ends, waiter = time.monotonic() + 240, threading.Event()
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    break
+                except OSError:
+                    if process.poll() is not None or time.monotonic() > ends:
+                        said.seek(0)
+                        raise RuntimeError(f"{command[0]} did not start: {said.read().decode()[-500:]}") from None
+                    waiter.wait(0.05)
+            yield
+        finally:
+            process.terminate()
+            process.wait()

@@ -13,13 +13,14 @@ def run_tutorial(repository):
 
     def run(script, folder):
         environment = os.environ | {"HOME": str(folder), "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+        del environment["XDG_CACHE_HOME"]
         ran = subprocess.run(
             [sys.executable, "-W", "error", repository / "tutorials" / script],
             cwd=folder,
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=560,
             check=False,
         )
         assert ran.returncode == 0, ran.stderr

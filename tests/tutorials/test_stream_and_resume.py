@@ -10,7 +10,7 @@ from matplotlib.image import imread
 import mlstac
 
 # Half a minute where nothing else runs, most of it imports of torch in ten processes
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 PER_EPOCH, EPOCHS, CRASH = 15, 8, 43
 RUNS = ("unbroken", "interrupted", "two", "one-then-two")

@@ -18,6 +18,7 @@ def test_every_tutorial_is_tested(repository):
     assert {path.name for path in (repository / "tutorials").glob("[0-9]*.py")} == {*TUTORIALS, APART}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("script", "picture"), TUTORIALS.items())
 def test_a_tutorial_runs_twice_and_ends_in_a_picture(run_tutorial, tmp_path, script, picture):
     """Twice, for a reader runs a cell again."""
