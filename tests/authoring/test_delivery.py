@@ -118,7 +118,7 @@ def test_a_killed_run_shows_nothing_and_goes_on_after_its_last_whole_shard(bucke
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
     there = shards_at(options)
-    assert 2 <= len(there) <= 4
+    assert 1 <= len(there) <= 3  # of three that were handed over the first was whole by then
     with pytest.raises(MissingFileError):
         mlstac.load("s3://bucket/chips", framework="numpy", storage_options=options)
     [folder] = working_folders(cache)

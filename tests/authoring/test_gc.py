@@ -219,7 +219,7 @@ mlstac.append(sys.argv[1], waiting(), shard_size=2500, card=False)
     for dry_run in (True, False):
         with pytest.raises(ExistsError, match="another writer is at work"):
             mlstac.gc(path, dry_run=dry_run, unfinished=True)
-    writer.communicate(b"\n", timeout=60)
+    writer.communicate(b"\n", timeout=100)
     assert writer.returncode == 0
     assert values(path) == list(range(9))
     assert mlstac.gc(path).files == {}

@@ -55,7 +55,7 @@ def test_who_asks_for_more_than_the_bound_waits_for_what_is_on_its_way_back():
     pool.give(first)
     assert thread.is_alive()
     pool.give(second)
-    thread.join(10)
+    thread.join(60)
     assert taken[0] is second
 
 

@@ -18,7 +18,7 @@ def run(tmp_path):
 
     def run(*arguments):
         command = [str(MLSTAC), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
 
     return run
 

@@ -22,7 +22,7 @@ def run_with(tmp_path):
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=200,
         )
 
     return run

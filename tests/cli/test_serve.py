@@ -22,7 +22,7 @@ def serving(*arguments):
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
         process.stderr.close()
 
@@ -65,7 +65,7 @@ def test_ctrl_c_ends_it_well_and_says_what_it_did(flood):
         mlstac.open(url)
         assert "Ctrl-C" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        _, talk = process.communicate(timeout=20)
+        _, talk = process.communicate(timeout=100)
         assert process.returncode == 0
         assert "answered 1 request with" in talk
 

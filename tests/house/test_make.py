@@ -22,7 +22,13 @@ def make(tmp_path):
 
     def make(*arguments):
         return subprocess.run(
-            ["make", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+            ["make", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
         )
 
     return make
