@@ -50,7 +50,11 @@ class HubDepot:
         self._files()
         paths = [self._prefix + name for name in names]
         found = self._seat.describe(paths, self._head, dated=True) if self._head else {}
-        return {path.removeprefix(self._prefix): info.last_commit.date.timestamp() for path, info in found.items()}
+        return {
+            path.removeprefix(self._prefix): info.last_commit.date.timestamp()
+            for path, info in found.items()
+            if info.last_commit is not None
+        }
 
     def read(self, name: str) -> bytes | None:
         """A small file; None where there is none."""

@@ -318,7 +318,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _paths(self, repository: Repository, found: dict[str, str], body: bytes, known: bool) -> Answer:
         sha, asked = repository.find(found["rev"]) or "", parse_qs(body.decode())
         files = repository.commits[sha]
-        dated = asked["expand"] == ["True"]
+        dated = asked["expand"] == ["true"]
         return as_json(
             [
                 _describe(path, files[path]) | ({"lastCommit": repository.last_commit(path, sha)} if dated else {})
