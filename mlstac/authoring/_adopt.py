@@ -1,7 +1,9 @@
 """The journal of a dataset that came without one: from its catalogs and its shards.
 
 A dataset that was copied or downloaded has no journal, and what the journal knew of each shard stands in the rows that
-the catalog has of it; statistics are taken from the shards once more, in the blocks in which a writer takes them.
+the catalog has of it, and in the shard's header. Statistics do not: the collection has them rounded, and of rounded
+means and deviations no exact ones of more samples can be made. Where they are taken, of the train split alone, each
+shard is read once more, in the blocks in which a writer takes them; of other shards no more is read than the header.
 """
 
 import json
@@ -22,13 +24,14 @@ from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._description import Description
 from mlstac.authoring._fragment import as_fragment, property_kinds
 from mlstac.authoring._journal import Journal, Run, ShardRecord
+from mlstac.authoring._marks import header_of
 from mlstac.authoring._measuring import measuring_in
 from mlstac.authoring._pool import Pool
 from mlstac.authoring._progress import Progress
 from mlstac.authoring._properties import Properties
 from mlstac.authoring._shapes import UNSEEN, join_shapes
 from mlstac.authoring._target import Target
-from mlstac.collection import Collection
+from mlstac.collection import Collection, Tensor
 from mlstac.errors import CatalogError, MissingFileError, ShardError
 from mlstac.sample import ZSTD, codec_of, count_bytes, header_length, read_header, undo_file
 
@@ -141,24 +144,33 @@ def _read_shard(target: Target, split: str, name: str, rows: pa.Table, descripti
         raise ShardError(
             f"{target.at(name)} has {target.size(name)} bytes, but its rows say {first['file:size']}; fetch it again"
         )
-    with (
-        target.local(name) as path,
-        open(path, "rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        bytes_of, begins = plain_bytes(data, name)
-        try:
-            length = header_length(bytes_of[:8].data, file_size=len(bytes_of), name=name)
-            header = read_header(bytes_of[: 8 + length].data, file_size=len(bytes_of), name=name)
-            layouts = layouts_of(header.metadata, present, description)
-            measures, shapes = {}, {}
-            for key in present:
-                asset = assets.field(key) if begins is None else _with_plain_offsets(assets.field(key), begins)
-                found, shapes[key] = _measure(key, asset, bytes_of, split=split, description=description)
-                if found is not None:
-                    measures[key] = found
-        finally:
-            del bytes_of  # the map cannot be closed while an array looks at it
+    _check_codec(name)
+    measures: dict[str, Measures] = {}
+    ways = {key: _measuring(key, split=split, description=description) for key in present}
+    if any(ways.values()):
+        with (
+            target.local(name) as path,
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            bytes_of, begins = plain_bytes(data, name)
+            try:
+                length = header_length(bytes_of[:8].data, file_size=len(bytes_of), name=name)
+                header = read_header(bytes_of[: 8 + length].data, file_size=len(bytes_of), name=name)
+                for key, measuring in ways.items():
+                    if measuring is not None:
+                        asset = assets.field(key) if begins is None else _with_plain_offsets(assets.field(key), begins)
+                        tensor = description.tensors[key]
+                        found = _measure(asset, bytes_of, tensor=tensor, measuring=measuring)
+                        if found is not None:
+                            measures[key] = found
+            finally:
+                del bytes_of  # the map cannot be closed while an array looks at it
+    else:
+        with target.open(name) as stored:
+            header = header_of(stored, name, size=first["file:size"])
+    layouts = layouts_of(header.metadata, present, description)
+    shapes = {key: _joined_shape(assets.field(key), description.tensors[key]) for key in present}
     description.note_shard(split, shapes, layouts)
     match = _NUMBER.search(name)
     return ShardRecord(
@@ -177,17 +189,21 @@ def _read_shard(target: Target, split: str, name: str, rows: pa.Table, descripti
 
 def plain_bytes(data: mmap.mmap, name: str) -> tuple[NDArray[np.uint8], dict[int, int] | None]:
     """Bytes of the shard as they are before compression, and where the contents of each frame begin, if it is."""
-    stored, codec = np.frombuffer(data, np.uint8), codec_of(name)
-    if codec is None:
+    _check_codec(name)
+    stored = np.frombuffer(data, np.uint8)
+    if codec_of(name) is None:
         return stored, None
     try:
-        if codec != ZSTD:
-            raise ShardError(
-                f"{name} is compressed with {codec}; only plain and zstd shards can be added to: write anew"
-            )
         return undo_file(stored, name=name)
     finally:
         del stored  # the map cannot be closed while an array looks at it
+
+
+def _check_codec(name: str) -> None:
+    if codec_of(name) not in (None, ZSTD):
+        raise ShardError(
+            f"{name} is compressed with {codec_of(name)}; only plain and zstd shards can be added to: write anew"
+        )
 
 
 def _with_plain_offsets(asset: pa.StructArray, begins: dict[int, int]) -> pa.StructArray:
@@ -214,29 +230,35 @@ def layouts_of(metadata: dict[str, str], names: list[str], description: Descript
     return {name: str(said.get(name) or description.tensors[name].layout or "stacked") for name in names}
 
 
-def _measure(
-    name: str, asset: pa.StructArray, data: Any, *, split: str, description: Description
-) -> tuple[Measures | None, Any]:
-    """Statistics of one tensor in a shard, and the open shape of its samples."""
-    tensor = description.tensors[name]
-    valid = np.flatnonzero(asset.is_valid().to_numpy(zero_copy_only=False))
-    offsets = _integers(asset, "ml:offset")
+def _measuring(name: str, *, split: str, description: Description) -> Measuring | None:
+    return measuring_in(split, description)(name, description.tensors[name].dtype or "U8")
+
+
+def _measure(asset: pa.StructArray, data: Any, *, tensor: Tensor, measuring: Measuring) -> Measures | None:
+    """Statistics of one tensor in a shard."""
+    offsets, dtype = _integers(asset, "ml:offset"), tensor.dtype or "U8"
+    block = Block(dtype=dtype, measuring=measuring, submit=_at_once, pool=Pool(0))
+    for row, shape in _shapes(asset, tensor):
+        block.append(data[offsets[row] : offsets[row] + count_bytes(dtype, shape)], shape, 0)
+    block.close()
+    return block.measures()
+
+
+def _joined_shape(asset: pa.StructArray, tensor: Tensor) -> Any:
+    """The open shape of the samples of one tensor in a shard."""
+    joined: Any = UNSEEN
+    for _, shape in _shapes(asset, tensor):
+        joined = join_shapes(joined, shape)
+    return joined
+
+
+def _shapes(asset: pa.StructArray, tensor: Tensor) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Row and shape of each sample that has the tensor."""
     varies = asset.type.get_field_index("ml:shape") >= 0
     shapes = asset.field("ml:shape") if varies else None
     fixed = tuple(length or 0 for length in tensor.shape or ())
-    dtype = tensor.dtype or "U8"
-    measuring = measuring_in(split, description)(name, dtype)
-    block = Block(dtype=dtype, measuring=measuring, submit=_at_once, pool=Pool(0)) if measuring else None
-    joined: Any = UNSEEN
-    for row in valid.tolist():
-        shape = tuple(shapes[row].as_py()) if shapes is not None else fixed
-        joined = join_shapes(joined, shape)
-        if block is not None:
-            block.append(data[offsets[row] : offsets[row] + count_bytes(dtype, shape)], shape, 0)
-    if block is None:
-        return None, joined
-    block.close()
-    return block.measures(), joined
+    for row in np.flatnonzero(asset.is_valid().to_numpy(zero_copy_only=False)).tolist():
+        yield row, fixed if shapes is None else tuple(shapes[row].as_py())
 
 
 def _at_once(measuring: Measuring, *arguments: Any) -> "Future[Measures]":

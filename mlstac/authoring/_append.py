@@ -67,8 +67,8 @@ def append(
 
     Notes
     -----
-    A dataset at a URL has no journal: the first append reads its shards once, one after another, to take the statistics
-    of its samples again.
+    A dataset at a URL has no journal: each append reads the shards of its train split once, one after another, to take
+    their statistics again, and of the other splits the headers of the shards.
 
     The catalogs of a dataset have one set of columns. Where the new samples bring a column that the old ones lack, or
     lack the place or time that all old ones have, the catalogs are written anew, as new parts, with nulls where a

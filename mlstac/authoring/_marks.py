@@ -58,7 +58,7 @@ def is_ours(target: Target, name: str, collection: Collection) -> bool:
     try:
         if SHARD.fullmatch(last):
             with target.open(name) as stored:
-                header = _read_header(stored, name)
+                header = header_of(stored, name)
             return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
         if PART.fullmatch(last):
             with target.open(name) as stored:
@@ -71,15 +71,23 @@ def is_ours(target: Target, name: str, collection: Collection) -> bool:
     return False
 
 
-def _read_header(stored: Any, name: str) -> Header:
-    """The header of a shard, whose frame is the first of a compressed one."""
+def header_of(stored: Any, name: str, *, size: int | None = None) -> Header:
+    """The header of a shard, whose frame is the first of a compressed one; little more of the file is read.
+
+    Parameters
+    ----------
+    stored : file
+    size : int, optional
+        Of the file, where what the header describes is to be held against it; not of a compressed one.
+    """
     file = stored
     if codec_of(name) == ZSTD:
         file = import_zstandard(name).ZstdDecompressor().stream_reader(stored, read_across_frames=True)
     first = file.read(8)
     data = first + file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
     # The size that the header describes: that of a compressed shard's contents nobody else knows.
-    return read_header(data, file_size=described_size(data, name=name) or len(data), name=name)
+    described = described_size(data, name=name) or len(data)
+    return read_header(data, file_size=described if size is None or file is not stored else size, name=name)
 
 
 def _has_parts(document: Mapping[str, Any]) -> bool:

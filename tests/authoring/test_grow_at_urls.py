@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 import mlstac
+from mlstac.authoring._depot import StoreDepot
 from mlstac.authoring._remote import RemoteTarget
-from mlstac.errors import CatalogError, ChangedError, ExistsError, MissingFileError
+from mlstac.errors import CatalogError, ChangedError, ExistsError, MissingFileError, ShardError
 from mlstac.storage import Store
 from tests.authoring.test_publish import host, samples  # noqa: F401 - a fixture
 
@@ -360,6 +362,7 @@ def test_a_store_without_conditions_grows_too(tmp_path):
 _HUB = """
 import sys
 import mlstac
+from mlstac.authoring._depot import StoreDepot
 from mlstac.authoring._remote import RemoteTarget
 from tests.authoring.test_grow_at_urls import named, values
 URL = "hf://datasets/me/chips"
@@ -413,3 +416,39 @@ def test_the_hub_takes_each_change_as_one_commit_that_follows_the_one_seen(hub, 
     # the first of the repository; write, three appends, overwrite, gc, rebuild
     assert len(hub.repositories["me/chips"].commits) == 8
     assert not working_folders(cache)
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_an_append_reads_the_shards_of_train_and_no_more_than_headers_of_others(tmp_path, monkeypatch, compression):
+    def boxes(start, stop):
+        for number in range(start, stop):
+            yield {"boxes": np.full((number % 3 + 1, 4), number, np.float32), "image": np.full((3, 24, 24), number)}
+
+    splits = {"train": boxes(0, 5), "test": boxes(5, 9), "validation": boxes(9, 11)}
+    local, url = tmp_path / "boxes", f"memory://read-{tmp_path.name}/boxes"
+    mlstac.write(splits, local, id="boxes", license="MIT", compression=compression, **HERE)
+    mlstac.publish(local, url)
+    fetched, fetch = [], StoreDepot.fetch
+    monkeypatch.setattr(
+        StoreDepot, "fetch", lambda depot, name, path: (fetched.append(name), fetch(depot, name, path))[1]
+    )
+    there = mlstac.append(url, {"train": boxes(20, 22), "test": boxes(22, 24)}, **HERE).to_dict()
+    shards = {name for name in fetched if ".safetensors" in name}
+    assert shards
+    assert all(name.startswith("train/") for name in shards)
+    here = mlstac.append(local, {"train": boxes(20, 22), "test": boxes(22, 24)}, **HERE).to_dict()
+    assert there["item_assets"] == here["item_assets"]
+    assert there["ml:tensors"] == here["ml:tensors"]
+    ds = mlstac.load(url, split="test", framework="numpy")
+    for at, number in enumerate([*range(5, 9), 22, 23]):
+        np.testing.assert_array_equal(ds[at]["boxes"], np.full((number % 3 + 1, 4), number, np.float32))
+    ds.close()
+
+
+def test_a_header_that_is_not_of_its_shard_refuses_the_append(tmp_path):
+    mlstac.write({"train": samples(0, 3), "test": samples(3, 6)}, tmp_path / "a", id="a", license="MIT", **HERE)
+    shutil.rmtree(tmp_path / "a" / ".mlstac")
+    shard = tmp_path / "a" / "test" / "00000.safetensors"
+    shard.write_bytes(b"\xff" * shard.stat().st_size)
+    with pytest.raises(ShardError, match=r"test/00000\.safetensors"):
+        mlstac.append(tmp_path / "a", samples(6, 8), **HERE)
