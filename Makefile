@@ -14,6 +14,9 @@ MAKEFLAGS += --no-print-directory
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV :=
+# A package index that is busy for a minute costs that minute, and not the run
+export PIP_RETRIES ?= 10
+export PIP_DEFAULT_TIMEOUT ?= 60
 INSTALL = -m pip install --quiet --constraint constraints.txt
 
 # An environment is as new as what it was made from; stamps lie inside, so that deleting the environment forgets them.
@@ -75,7 +78,7 @@ $(VENV)/.installed: $(PINS)
 	@$(@D)/bin/python $(INSTALL) --editable ".[dev]"
 	@$(@D)/bin/python $(INSTALL) --no-deps xarray-spatial
 	@# the server that tests of Azure talk to; without npm they skip, and say so
-	@if command -v npm > /dev/null; then npm install --silent --no-fund --no-audit --prefix $(@D)/npm azurite@3.35.0 || echo "azurite was not installed; tests of Azure skip" >&2; fi
+	@if command -v npm > /dev/null; then npm install --silent --no-fund --no-audit --fetch-timeout=60000 --prefix $(@D)/npm azurite@3.35.0 || echo "azurite was not installed; tests of Azure skip" >&2; fi
 	@touch $@
 
 $(BENCH_VENV)/.installed: $(PINS) benchmarks/requirements.txt

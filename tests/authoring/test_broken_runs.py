@@ -42,13 +42,15 @@ def values(path):
 def test_a_flush_that_fails_anywhere_leaves_what_the_same_call_goes_on_with(tmp_path, monkeypatch):
     write(tmp_path / "whole")
     whole = visible(tmp_path / "whole")
-    flush = os.fsync
+    flush, lock = os.fsync, threading.Lock()
     for point in range(1, 100):
         path, left = tmp_path / str(point), [point]
 
         def fail(descriptor, left=left):
-            left[0] -= 1
-            if left[0] == 0:
+            with lock:  # two threads flush
+                left[0] -= 1
+                is_the_one = left[0] == 0
+            if is_the_one:
                 raise OSError(errno.EIO, "Input/output error")
             flush(descriptor)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from mlstac.errors import ChecksumError, DtypeError
 from mlstac.frameworks import get_adapter
 from tests.frameworks.patterns import NUMPY_DTYPES
+from tests.waiting import wait_until
 
 tensorflow = get_adapter("tensorflow")
 
@@ -65,6 +66,7 @@ def test_leaving_the_loop_early_closes_the_batches():
     for _ in tensorflow.stream(batches, {"x": tensorflow.make_spec("BF16", (None,))}, 1000):
         break
     gc.collect()
+    wait_until(lambda: closed, "TensorFlow has ended the iteration")
     assert closed == [True]
 
 
