@@ -213,12 +213,16 @@ def list_items(
     datetime: Annotated[str | None, typer.Option(metavar="FROM/TO", help="Items of a time: 2020-06/..")] = None,
     where: Annotated[str | None, typer.Option(metavar="CQL2", help="A condition, for an API that takes one.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="At most so many.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-O", metavar="NAME=VALUE", help="A header: headers.X-Key=…; repeatable."),
+    ] = None,
 ) -> None:
     """List STAC Items to make samples of."""
     from mlstac.cli._export_items import list_lines, read_bbox
 
     query = {"bbox": read_bbox(bbox), "datetime": datetime, "where": where, "limit": limit}
-    list_lines(source, collections=collection or None, query=query)
+    list_lines(source, collections=collection or None, query=query, options=option or [])
 
 
 @app.command(rich_help_panel="Host")
@@ -261,7 +265,7 @@ def convert(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A folder, a file, a pattern, or a URL of a main.json.")
     ],
-    path: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the new dataset.")],
+    path: Annotated[str, typer.Argument(metavar="PLACE", help="Folder of the new dataset, or its URL.")],
     *,
     kind: Annotated[
         str | None,
@@ -294,6 +298,7 @@ def convert(
         typer.Option("--allow-host", metavar="HOST", help="Host that a main.json may lead to; may come again."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that is there.")] = False,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a dataset of images or of another format."""
@@ -302,6 +307,7 @@ def convert(
     convert_source(
         source,
         path,
+        store=option or [],
         as_json=as_json,
         kind=kind,
         id=id,

@@ -1,25 +1,27 @@
 """`mlstac convert`: a dataset of version 1.0 of folders of images, other libraries' datasets, or the original's."""
 
-from pathlib import Path
 from typing import Any
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 
 
-def convert_source(source: str, path: Path, *, as_json: bool, **options: Any) -> None:
+def convert_source(source: str, path: str, *, store: list[str], as_json: bool, **options: Any) -> None:
     """Convert, and say what came of it."""
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    collection = mlstac.convert(source, path, progress=None if not as_json else False, **given)
+    collection = mlstac.convert(
+        source, path, storage_options=read_options(store) or None, progress=None if not as_json else False, **given
+    )
     counts = {name: split.n_items for name, split in collection.splits.items()}
     if as_json:
         tensors = {
             name: {"dtype": tensor.dtype, "shape": None if tensor.shape is None else list(tensor.shape)}
             for name, tensor in collection.tensors.items()
         }
-        print_json({"path": str(path), "id": collection.id, "splits": counts, "tensors": tensors})
+        print_json({"path": path, "id": collection.id, "splits": counts, "tensors": tensors})
         return
-    OUT.print(str(path), markup=False, soft_wrap=True)
+    OUT.print(path, markup=False, soft_wrap=True)
     each = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     tell(f"wrote {say_count(sum(counts.values()), 'sample')}: {each}")

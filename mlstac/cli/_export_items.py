@@ -14,6 +14,7 @@ import mlstac
 from mlstac.cli._console import tell
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
+from mlstac.errors import InvalidArgumentError
 
 _NAME_CHARS = 200
 
@@ -44,9 +45,21 @@ def export_items(source: str, out: Path | None, *, split: str, query: dict[str, 
     tell(f"wrote {say_count(len(dataset), 'Item')} to {out}")
 
 
-def list_lines(source: str, *, collections: list[str] | None, query: dict[str, Any]) -> None:
-    """Print Items of an API or a catalog, one a line."""
-    found = mlstac.list_items(source, collections=collections, **query)
+def list_lines(source: str, *, collections: list[str] | None, query: dict[str, Any], options: list[str]) -> None:
+    """Print Items of an API or a catalog, one a line.
+
+    Raises
+    ------
+    InvalidArgumentError
+        For an option other than ``headers``: Items are read over HTTP, or of files here.
+    """
+    given = read_options(options)
+    headers = given.pop("headers", {})
+    if given or not isinstance(headers, dict):
+        names = ", ".join(given) or "headers alone"
+        raise InvalidArgumentError(f"the options of list-items are headers.NAME=VALUE, not {names}")
+    said = {name: str(value) for name, value in headers.items()}
+    found = mlstac.list_items(source, collections=collections, headers=said or None, **query)
     _write_lines((item.to_dict(transform_hrefs=False) for item in found), sys.stdout)
 
 

@@ -10,7 +10,7 @@ from mlstac.collection import Collection, Tensor
 from mlstac.conversion._plan import Plan
 from mlstac.conversion._source import make_plan
 from mlstac.errors import InvalidArgumentError, NotFoundError
-from mlstac.storage import StorageOptions
+from mlstac.storage import StorageOptions, is_remote, scheme_of
 
 
 def convert(
@@ -43,7 +43,7 @@ def convert(
         folder for each tensor; WebDataset tars; a folder of MDS shards; a Hugging Face ``Dataset`` or a folder that
         one was saved to; a dataset whose items are dicts of tensors, as torchgeo's are, or a dict of such by split.
     path : str or path-like
-        Folder of the new dataset.
+        Folder of the new dataset, or its URL as `mlstac.publish` takes it.
     collection : Collection or mapping, optional
         What the dataset is said to be; or give its fields by keyword. What it leaves open the source fills in.
     kind : str, optional
@@ -57,7 +57,11 @@ def convert(
         As for `mlstac.write`, of a source that has one split.
     shard_size, layout, compression, overwrite, progress
         As for `mlstac.write`.
-    storage_options, allow_hosts
+    storage_options : mapping or callable, optional
+        Of the store that the dataset is written to, as `mlstac.publish` takes them; and for a main.json as
+        `mlstac.load` does. Where those are at two kinds of places they are the first's alone: no credentials go to
+        another host.
+    allow_hosts
         For a main.json, as `mlstac.load` takes them.
     **collection_fields
         Fields of a `Collection`: ``id``, ``license``, ``tasks`` …
@@ -85,7 +89,10 @@ def convert(
     if collection is not None and collection_fields:
         given = ", ".join(collection_fields)
         raise InvalidArgumentError(f"a collection and fields of one ({given}) are given; put the fields into it")
-    plan, names = make_plan(source, kind, storage_options=storage_options, allow_hosts=allow_hosts)
+    from_text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    is_shared = not is_remote(path) or scheme_of(from_text) == scheme_of(os.fspath(path))
+    options = storage_options if is_shared else None
+    plan, names = make_plan(source, kind, storage_options=options, allow_hosts=allow_hosts)
     _describe(plan, bands if bands is not None else names, classes, asked=bands is not None)
     described = _collection(plan, collection, collection_fields, path)
     samples: Any = plan.splits
@@ -104,8 +111,13 @@ def convert(
         compression=compression,
         split_by=split_by,
         overwrite=overwrite,
+        storage_options=_mapping(storage_options) if is_remote(path) else None,
         progress=progress,
     )
+
+
+def _mapping(options: StorageOptions) -> Mapping[str, Any] | None:
+    return options() if callable(options) else options
 
 
 def _describe(plan: Plan, bands: Any, classes: Any, *, asked: bool) -> None:

@@ -3,6 +3,7 @@
 import json
 
 import mlstac
+from mlstac.storage import Store
 from tests.conversion.sources import array, write_tif
 from tests.loading.original.old import write_dataset
 
@@ -35,3 +36,29 @@ def test_what_cannot_be_converted_is_one_line(run, tmp_path):
     assert len(done.stderr.splitlines()) == 1
     assert "Known are: original" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_dataset_is_converted_straight_to_a_store(run, tmp_path, moto_s3):
+    for number in range(4):
+        write_tif(tmp_path / "in" / "ab"[number % 2] / f"{number}.tif", array(number))
+    url = "s3://bucket/converted"
+    options = [f"{name}={moto_s3[name]}" for name in ("key", "secret", "endpoint_url")]
+    done = run("convert", "in", url, *(word for option in options for word in ("-O", option)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == url + "\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    with Store(url, storage_options=moto_s3) as store:
+        assert "collection.json" in store.list()
+    ds = mlstac.load(url, framework="numpy", storage_options=moto_s3)
+    assert (ds.collection.id, len(ds)) == ("converted", 4)
+    ds.close()
+
+
+def test_options_of_the_store_do_not_go_to_the_host_of_the_source(tmp_path, moto_s3, range_server):
+    served = range_server(tmp_path).url
+    write_dataset(tmp_path, links=served + "{}/")
+    url = "s3://bucket/original"
+    mlstac.convert(served + "main.json", url, storage_options=lambda: moto_s3)
+    ds = mlstac.load(url, framework="numpy", storage_options=moto_s3)
+    assert len(ds) == 11
+    ds.close()

@@ -156,6 +156,23 @@ def test_the_command_prints_a_line_an_item(serve, tmp_path):
     assert "Traceback" not in failed.stderr
 
 
+def test_the_command_gives_headers_to_the_api(serve, tmp_path):
+    api = serve(3, key="good")
+    command = [str(Path(sys.executable).with_name("mlstac")), "list-items", api.url]
+
+    def run(*options):
+        return subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert len(run("-O", "headers.X-Key=good").stdout.splitlines()) == 3
+    refused = run("-O", "headers.X-Key=very-secret")
+    assert refused.returncode == 1
+    assert "very-secret" not in refused.stderr
+    wrong = run("-O", "key=very-secret")
+    assert wrong.returncode == 1
+    assert "headers.NAME=VALUE, not key" in wrong.stderr
+    assert "very-secret" not in wrong.stderr
+
+
 def test_samples_made_of_listed_items_link_to_them(serve, tmp_path):
     api = serve(3)
     samples = [
