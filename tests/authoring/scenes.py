@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,30 @@ def read_nameless(scene):
     """One part whose samples have no ids."""
     for value in values_of(scene):
         yield {"x": np.full((2, 8, 8), value, np.int32)}
+
+
+@contextmanager
+def dask_client(folder):
+    """A client of two worker processes on this machine, which listens at no port of its own choice.
+
+    Without an address for its pages Dask takes port 8787 for them.
+    """
+    import distributed
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            local_directory=folder,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        assert (cluster.scheduler.http_server.address, cluster.scheduler.http_server.port != 8787) == (
+            "127.0.0.1",
+            True,
+        )
+        yield client

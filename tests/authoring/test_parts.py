@@ -16,6 +16,7 @@ from mlstac.sample import Sample
 from tests.authoring._read import read_collection, read_rows, read_tensors
 from tests.authoring.scenes import (
     SAMPLES_A_SCENE,
+    dask_client,
     read_nameless,
     read_scene,
     read_scene_and_die_once,
@@ -127,23 +128,12 @@ def test_a_worker_of_a_pool_that_is_killed_is_named_and_the_same_call_goes_on(tm
 
 @needs_signals
 def test_a_dask_worker_killed_while_writing_costs_nothing_but_its_part(tmp_path):
-    distributed = pytest.importorskip("distributed")
+    pytest.importorskip("distributed")
     parts = [
         partial(read_scene_and_die_once, scene, marker=tmp_path / "died") if scene == 2 else partial(read_scene, scene)
         for scene in range(6)
     ]
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            worker_dashboard_address=None,
-            local_directory=tmp_path / "scratch",
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with dask_client(tmp_path / "scratch") as client:
         pids = set(client.run(os.getpid).values())
         write(parts, tmp_path / "out", executor=client.get_executor())
     check_scenes(tmp_path / "out", 6)

@@ -11,7 +11,7 @@ import pytest
 import mlstac
 from mlstac.errors import ExistsError, InvalidArgumentError
 from mlstac.storage import Store
-from tests.authoring.scenes import read_scene, read_scene_and_die_once, values_of
+from tests.authoring.scenes import dask_client, read_scene, read_scene_and_die_once, values_of
 from tests.authoring.test_parts import SHARD_BYTES
 
 URL = "s3://bucket/scenes"
@@ -82,21 +82,10 @@ def test_parts_one_after_another_and_in_threads_are_the_same_bytes(options):
 
 
 def test_a_dask_worker_killed_while_writing_costs_nothing_but_its_part(options, tmp_path, cache):
-    distributed = pytest.importorskip("distributed", reason="clusters need dask distributed")
+    pytest.importorskip("distributed", reason="clusters need dask distributed")
     parts = [partial(read_scene, number) for number in range(4)]
     parts[1] = partial(read_scene_and_die_once, 1, marker=tmp_path / "died")
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address=None,
-            local_directory=tmp_path / "scratch",
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with dask_client(tmp_path / "scratch") as client:
         pids = set(client.run(os.getpid).values())
         write(parts, options, executor=client.get_executor())
     assert int((tmp_path / "died").read_text()) in pids - {os.getpid()}

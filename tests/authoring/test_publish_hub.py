@@ -5,11 +5,13 @@ The client reads its environment when it is imported, so it runs in processes of
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 import mlstac
 from tests.authoring.test_publish import author, files_of, samples
@@ -108,6 +110,36 @@ def test_a_dry_run_makes_nothing(hub, publish, chips):
     assert set(done["uploads"]) == files_of(chips)
     assert hub.repositories == {}
     assert not [asked for asked in hub.asked if asked.method in ("PUT", "POST")]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "one sent again"])
+def test_a_bar_draws_the_bytes_as_they_go_each_once(hub, tmp_path, again):
+    chips, noise = tmp_path / "chips", np.random.default_rng(0).integers(0, 9999, (2, 3, 800, 800), np.uint16)
+    mlstac.write(({"image": image} for image in noise), chips, license="MIT", card=False)
+    size = sum((chips / name).stat().st_size for name in files_of(chips))
+    if again:
+        hub.fail("^/cdn/", 503, method="PUT")
+
+    def draw(progress):
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, json.dumps([str(chips), URL, {"progress": progress}])],
+            env={**os.environ, **hub.environment, "TQDM_MININTERVAL": "0", "TQDM_UNIT_SCALE": "1", "COLUMNS": "100"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert json.loads(done.stdout.splitlines()[-1])["commit"], done.stderr
+        return done.stderr
+
+    said = draw(True)
+    shares = [int(share) for share in re.findall(r"upload: +(\d+)%", said)]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 100)
+    assert [share for share in shares if 5 < share < 95]  # told on the way, and not at the end alone
+    assert f"{tqdm.format_sizeof(size)}/{tqdm.format_sizeof(size)}" in said
+    (chips / "README.md").write_text("# better\n")
+    assert "%|" not in draw(False)
 
 
 @pytest.mark.parametrize(
