@@ -255,9 +255,9 @@ def test_ten_thousand_chips_take_well_under_a_second():
     places = [(i % 100, i // 100) for i in range(10_000)]
     transforms = np.array([(10, 0, 5e5 + 640 * x, 0, -10, 7e6 - 640 * y) for x, y in places], dtype=float)
     footprint(*CHIP)
-    began = time.process_time()
+    began = time.thread_time()
     footprints("EPSG:32719", transforms, (64, 64))
-    assert time.process_time() - began < 1  # 0.06 s where this was written
+    assert time.thread_time() - began < 1  # 0.06 s where this was written
 
 
 def test_outlines_run_counter_clockwise():

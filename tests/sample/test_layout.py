@@ -219,9 +219,9 @@ def test_large_buffers_are_handed_on_without_a_copy():
 def test_a_hundred_thousand_tiny_samples_pack_in_a_blink():
     block = np.zeros((100_000, 100), np.uint8)
     column = Column("U8", [block.reshape(-1)], np.full(100_000, 100), [(100,)] * 100_000)
-    began = time.process_time()
+    began = time.thread_time()
     plan = pack_columns({"x": column}, layouts={"x": "stacked"}, ids=[str(i) for i in range(100_000)])
-    assert time.process_time() - began < 0.5  # 0.04 s where this was written
+    assert time.thread_time() - began < 0.5  # 0.04 s where this was written
     assert plan.addresses["x"].offset[-1] == plan.size - 100
 
 

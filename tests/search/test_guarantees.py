@@ -77,7 +77,7 @@ def test_a_process_forked_after_a_filter_can_filter(warm):
     ours, theirs = context.Pipe()
     process = context.Process(target=_filter_and_tell, args=(warm, theirs))
     process.start()
-    assert ours.poll(60)
+    assert ours.poll(200)
     assert ours.recv() == ids_of(warm.filter(where="fold = 1"))
     process.join()
 
