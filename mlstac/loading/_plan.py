@@ -145,7 +145,7 @@ def stagger(reads: list[MergedRead], starts: Integers, stops: Integers) -> list[
     Returns
     -------
     list of MergedRead
-        In the same order, with every range in one of them.
+        In order of first use, with every range in one of them.
     """
     if sum(_is_long(read) for read in reads) < SEVERAL:
         return reads
@@ -160,6 +160,7 @@ def stagger(reads: list[MergedRead], starts: Integers, stops: Integers) -> list[
         before, after = read.members[:at], read.members[at:]
         made.append(MergedRead(read.file, read.start, int(stops[before[-1]]), before))
         made.append(MergedRead(read.file, int(starts[after[0]]), read.stop, after))
+    made.sort(key=lambda read: min(read.members))  # a second half is often used later than the next read
     return made
 
 

@@ -146,12 +146,24 @@ def test_long_reads_of_one_length_are_cut_into_many_lengths():
     assert stagger(few, starts, stops) == few
 
 
+def test_halves_of_long_reads_come_in_the_order_of_their_first_use():
+    # eight blocks that are drawn from one after another, each from its last sample to its first
+    starts = (np.arange(160) // 20 * 50_000_000 + (19 - np.arange(160) % 20) * 100_000).astype(np.int64)
+    stops = starts + 100_000
+    reads = stagger(plan_reads(np.zeros(160, np.int64), starts, stops).reads, starts, stops)
+    assert len(reads) == 16
+    firsts = [min(read.members) for read in reads]
+    assert firsts == sorted(firsts)
+
+
 @given(RANGES.map(lambda ranges: [(file, start * 100, stop * 100) for file, start, stop in ranges]))
 def test_cutting_long_reads_loses_no_range(ranges):
     columns = np.array(ranges, np.int64).reshape(-1, 3)
     before = plan(ranges).reads
     after = stagger(before, columns[:, 1], columns[:, 2])
-    assert [member for read in after for member in read.members] == [m for read in before for m in read.members]
+    assert sorted(m for read in after for m in read.members) == sorted(m for read in before for m in read.members)
+    firsts = [min(read.members) for read in after]
+    assert firsts == sorted(firsts)
     for read in after:
         assert all(read.file == ranges[m][0] for m in read.members)
         assert read.start == min(ranges[m][1] for m in read.members)
