@@ -42,6 +42,8 @@ class Reading(NamedTuple):
     """Bytes that each sample takes on its way besides: of windows, what is read and dropped."""
     shared_bytes: int = 0
     """The same of a sample whose neighbours are read with it, for their checksum; many samples share them."""
+    neighbours_bytes: int = 0
+    """Bytes of all samples that may be such neighbours: also of those that are not of the epoch."""
 
     @property
     def held_bytes(self) -> int:
@@ -100,10 +102,11 @@ def _by_regions(reading: Reading) -> Iterator[int]:
 def _scattered(reading: Reading) -> Iterator[int]:
     """Few samples by a request each, then as many as memory holds with all that lies between them."""
     total = reading.length * reading.sample_bytes
+    neighbours = min(reading.neighbours_bytes, reading.length * reading.shared_bytes)
     budget = reading.max_in_flight_bytes // 2
     # so many that each has neighbours of its own; or more, where all neighbours there are take less
     alone = budget // (reading.held_bytes + reading.shared_bytes * reading.batch_size)
-    together = (budget - (total if reading.shared_bytes else 0)) // reading.held_bytes
+    together = (budget - neighbours) // reading.held_bytes
     most = max(1, alone, together)
     if total > min(CHUNK_BYTES, reading.max_in_flight_bytes):
         # fewer samples than this lie further apart than what is read between two

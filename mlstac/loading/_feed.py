@@ -60,6 +60,10 @@ class Feed(Protocol):
         """The same where it comes without its neighbours, with which it shares a checksum."""
 
     @property
+    def neighbours_bytes(self) -> int:
+        """Bytes of all samples among which those of the feed lie, its own or not."""
+
+    @property
     def tiny_bytes(self) -> int:
         """Bytes of its tiny tensors, on their way without its neighbours, with what they share."""
 
@@ -120,6 +124,11 @@ class DatasetFeed:
         if not self.remote or self._reader.verify is False:
             return 0
         return sum(_block_bytes(view) for view in self.views if not is_tiny(view, self.sample_bytes))
+
+    @property
+    def neighbours_bytes(self) -> int:
+        """Bytes of all samples of the catalog."""
+        return self.sample_bytes * len(self._reader.catalog)
 
     @cached_property
     def tiny_bytes(self) -> int:

@@ -225,6 +225,11 @@ class MixedFeed:
         return max(feed.shared_bytes for feed in self._feeds)
 
     @property
+    def neighbours_bytes(self) -> int:
+        """Bytes of all samples of all of them."""
+        return sum(feed.neighbours_bytes for feed in self._feeds)
+
+    @property
     def tiny_bytes(self) -> int:
         """The same of its tiny tensors, with their own."""
         return max(feed.tiny_bytes for feed in self._feeds)

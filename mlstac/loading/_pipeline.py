@@ -173,6 +173,7 @@ def _reading(recipe: Recipe) -> Reading:
         max_in_flight_bytes=recipe.max_in_flight_bytes,
         scratch_bytes=recipe.feed.scratch_bytes,
         shared_bytes=recipe.feed.shared_bytes,
+        neighbours_bytes=recipe.feed.neighbours_bytes,
     )
 
 
