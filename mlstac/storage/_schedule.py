@@ -74,6 +74,7 @@ class Flight:
         elif self.attempt is not None:
             attempt, self.attempt = self.attempt, None
             attempt.cancel()
+            self._schedule.counts["bytes"] += self.scatter.position
             self._schedule.over(self, cancelled=True)
 
 

@@ -146,6 +146,17 @@ def test_a_cut_body_is_continued_from_the_cut(server, warm, content):
     assert warm.stats()["bytes"] - before == 300_000
 
 
+def test_what_came_of_a_read_that_is_given_up_counts_as_received(server, warm, content):
+    before = warm.stats()["bytes"]
+    server.fail("stall", after=15_000)
+    reads, [buffer] = ranges(server.url + "a.bin", [(0, 20_000)])
+    future = warm.submit(reads)
+    wait_until(lambda: buffer[:15_000] == content[:15_000], "the part that comes is there")
+    future.cancel()
+    wait_until(lambda: warm.stats()["in_flight"] == 0, "the read is given up")
+    assert warm.stats()["bytes"] - before == 15_000
+
+
 def test_what_was_tried_without_a_task_counts_as_tried(server, content, clock):
     with Fetcher(clock=clock, retry=Retry(tries=3)) as fetcher:
         warmed(fetcher, server, content)
