@@ -9,9 +9,16 @@ from mlstac.storage._hub import page_of
 from mlstac.storage._retry import TransientError, parse_retry_after
 from mlstac.storage._urls import redact
 
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)\s*", re.IGNORECASE)
-_UNSATISFIED = re.compile(r"bytes\s+\*/(\d+)\s*", re.IGNORECASE)
+# No file has more bytes than these digits count, and Python refuses to read numbers of thousands of them.
+_MOST_DIGITS = 18
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE)
+_UNSATISFIED = re.compile(r"bytes\s+\*/(\d{1,18})\s*", re.IGNORECASE)
 _SERVE = "serve it with `mlstac serve`, or from any server or store that answers byte ranges (nginx, S3, the Hub)"
+
+
+def count_of(text: str) -> int | None:
+    """Return the number of bytes that some digits say; None for what is no such number."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
 class Head(NamedTuple):
@@ -24,8 +31,7 @@ class Head(NamedTuple):
     @property
     def length(self) -> int | None:
         """Bytes of the body as announced; None if not."""
-        text = self.headers.get("content-length", "").strip()
-        return int(text) if text.isascii() and text.isdigit() else None
+        return count_of(self.headers.get("content-length", "").strip())
 
 
 class Version(NamedTuple):

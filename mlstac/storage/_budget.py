@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from mlstac.storage._retry import Clock, TransientError, parse_retry_after
 
-_LEFT = re.compile(r"\br(?:emaining)?=(\d+)")
-_RESET = re.compile(r"\b(?:t|reset)=(\d+)")
+_LEFT = re.compile(r"\br(?:emaining)?=(\d{1,18})\b")
+_RESET = re.compile(r"\b(?:t|reset)=(\d{1,18})\b")
 _LONGEST_WAIT_S = 900.0
 _LOG = logging.getLogger("mlstac")
 

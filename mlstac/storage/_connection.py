@@ -325,7 +325,7 @@ def _parse_head(text: bytes) -> tuple[Head, bool]:
     """Return the head, and whether the connection stays open."""
     first, *lines = text.decode("latin-1").split("\r\n")
     protocol, _, rest = first.partition(" ")
-    if protocol not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdigit():
+    if protocol not in ("HTTP/1.1", "HTTP/1.0") or not (rest[:3].isascii() and rest[:3].isdigit()):
         raise UnsupportedAnswerError("not HTTP/1.1")
     headers: dict[str, str] = {}
     for line in lines:

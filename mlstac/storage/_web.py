@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from mlstac.errors import AccessError, FormatError, RangeError, StorageError
-from mlstac.storage._answers import Head, Version, check_range, failure_of, unsatisfied_size, version_of
+from mlstac.storage._answers import Head, Version, check_range, count_of, failure_of, unsatisfied_size, version_of
 from mlstac.storage._budget import budget_of
 from mlstac.storage._connection import Accept, Sink, UnsupportedAnswerError
 from mlstac.storage._hub import find_token, hub_endpoint, is_hub_file
@@ -207,9 +207,9 @@ class WebSource:
             if head.status == 200 and head.length is not None:
                 found.append(head.length)
             elif head.status == 206:
-                total = head.headers.get("content-range", "").rpartition("/")[2]
-                if total.isdigit():
-                    found.append(int(total))
+                total = count_of(head.headers.get("content-range", "").rpartition("/")[2])
+                if total is not None:
+                    found.append(total)
             return None
 
         head = await self._ask(url, {"Range": "bytes=0-0"}, accept)

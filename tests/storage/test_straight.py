@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mlstac.errors import AccessError, ChangedError, MissingFileError, RangeError, StorageError
+from mlstac.errors import AccessError, ChangedError, MissingFileError, MlstacError, RangeError, StorageError
 from mlstac.storage import Cache, Fetcher, Read, Retry, _web
 from mlstac.storage._loop import closed_error
 from tests.servers.authority import Authority
@@ -155,6 +155,34 @@ def test_what_came_of_a_read_that_is_given_up_counts_as_received(server, warm, c
     future.cancel()
     wait_until(lambda: warm.stats()["in_flight"] == 0, "the read is given up")
     assert warm.stats()["bytes"] - before == 15_000
+
+
+MANY = "9" * 5_000
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["the first read", "a read by a known way"])
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (206, {"Content-Length": MANY, "Content-Range": "bytes 0-19999/1000000"}),
+        (206, {"Content-Length": "20000", "Content-Range": f"bytes 0-19999/{MANY}"}),
+        (206, {"Content-Length": "20000", "Content-Range": f"bytes 0-{MANY}/1000000"}),
+        (416, {"Content-Range": f"bytes */{MANY}"}),
+        (200, {"Content-Length": MANY}),
+        ("\xb2\xb36", {}),  # digits to some, and no number
+    ],
+    ids=["length", "size", "last byte", "size of a refusal", "whole file", "status"],
+)
+def test_numbers_that_no_file_has_are_a_named_error(server, content, clock, known, status, headers):
+    with Fetcher(clock=clock, retry=Retry(tries=2), timeout_s=0.2) as fetcher:
+        if known:
+            warmed(fetcher, server, content)
+        server.fail("status", times=None, status=status, headers=headers)
+        with pytest.raises(MlstacError, match=r"a\.bin") as found:
+            fetcher.fetch(ranges(server.url + "a.bin", SPANS[:1])[0])
+        with pytest.raises(MlstacError, match=r"b\.bin"):
+            fetcher.file_size(server.url + "b.bin")
+        assert len(str(found.value)) < 10_000
 
 
 def test_what_was_tried_without_a_task_counts_as_tried(server, content, clock):
