@@ -78,3 +78,80 @@ def test_an_error_while_reading_reaches_the_loop_in_words():
     data = tensorflow.stream(batches, {"x": tensorflow.make_spec("F32", (None,))}, 2)
     with pytest.raises(tf.errors.OpError, match=r"ChecksumError: shard 00003\.safetensors, sample 'a'"):
         list(data)
+
+
+def numbered(closed=None):
+    """Batches whose values are (iteration, step), and a function that gives 5 of them each time it is called."""
+    calls = []
+
+    def batches():
+        calls.append(None)
+        call = len(calls) - 1
+        try:
+            for step in range(5):
+                yield {"x": tf.constant([call, step])}
+        finally:
+            if closed is not None:
+                closed.append(call)
+
+    return tensorflow.stream(batches, {"x": tensorflow.make_spec("I32", (None,))}, 5)
+
+
+def told(data):
+    return [tuple(step["x"].numpy().tolist()) for step in data]
+
+
+def test_two_iterations_at_once_have_each_their_own_batches():
+    data = numbered()
+    assert [(one, other) for one, other in zip(told(data), told(data), strict=True)] == [
+        ((0, step), (1, step)) for step in range(5)
+    ]
+    one, other = iter(data), iter(data)
+    seen = [tuple(next(each)["x"].numpy().tolist()) for each in (one, other, other, one, one, other)]
+    assert seen == [(2, 0), (3, 0), (3, 1), (2, 1), (2, 2), (3, 2)]
+
+
+def test_what_is_built_upon_it_iterates_as_over_any_other():
+    closed = []
+    data = numbered(closed)
+    assert told(data.take(2).repeat(2)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert sorted(closed) == [0, 1]
+    assert told(data.skip(3)) == [(2, 3), (2, 4)]
+    assert told(data.map(lambda batch: {"x": batch["x"] * 2}, num_parallel_calls=2).prefetch(2))[-1] == (6, 8)
+
+    @tf.function
+    def total():
+        found = tf.constant([0, 0])
+        for batch in data:
+            found += batch["x"]
+        return found
+
+    assert total().numpy().tolist() == [20, 10]
+    assert total().numpy().tolist() == [25, 10]
+    assert len(closed) == 6
+
+
+def test_tensors_are_not_copied_on_the_way():
+    made = []
+
+    def batches():
+        for value in range(3):
+            array = get_adapter("numpy").allocate(1 << 16)
+            array[:] = value
+            made.append(array.ctypes.data)
+            yield {"x": tensorflow.decode(array, "U8", (1 << 16,), owned=True)}
+
+    data = tensorflow.stream(batches, {"x": tensorflow.make_spec("U8", (None,))}, 3)
+    got = list(data)
+    assert [int(batch["x"][7]) for batch in got] == [0, 1, 2]
+    assert [np.asarray(memoryview(batch["x"])).ctypes.data for batch in got] == made
+
+
+def test_an_iteration_that_cannot_begin_says_why_each_time():
+    def batches():
+        raise ChecksumError("catalog-00000.parquet is not what was written")
+
+    data = tensorflow.stream(batches, {"x": tensorflow.make_spec("F32", (None,))}, 2)
+    for _ in range(2):
+        with pytest.raises(tf.errors.OpError, match=r"ChecksumError: catalog-00000"):
+            list(data)

@@ -1,5 +1,8 @@
 """tf.data and Keras, as their users know them."""
 
+import gc
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -148,3 +151,42 @@ def test_what_tensorflow_cannot_hold_is_refused_before_any_batch(tmp_path):
     mlstac.write(samples, tmp_path / "small", id="small", license="CC0-1.0")
     with pytest.raises(DtypeError, match="'scale': tensorflow cannot hold dtype F8_E8M0"):
         mlstac.load(tmp_path / "small", framework="numpy").to_tf(1)
+
+
+def test_threads_end_with_a_loop_over_to_tf_that_is_left(tmp_path):
+    images = np.zeros((60, 4, 130, 130), np.uint16)  # eight of them are 1.1 MB, which two threads make
+    mlstac.write(({"image": image} for image in images), tmp_path / "large", id="large", license="CC0-1.0")
+    data = mlstac.load(tmp_path / "large", framework="tensorflow").to_tf(8)
+    for _ in data:
+        running = [thread for thread in threading.enumerate() if thread.name.startswith("mlstac-batches")]
+        break
+    gc.collect()
+    assert running
+    for thread in running:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in running)
+
+
+def test_keras_fits_with_steps_of_an_epoch(bands):
+    def pair(batch):
+        return tf.reduce_mean(tf.cast(batch["input"], tf.float32), (2, 3)) / 4000, batch["label"]
+
+    ds = mlstac.load(bands, framework="tensorflow")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    training, held_out = ds.to_tf(20, shuffle=True).map(pair).repeat(), ds.to_tf(20).map(pair)
+    history = model.fit(training, validation_data=held_out, epochs=3, steps_per_epoch=2, shuffle=False, verbose=0)
+    assert len(history.history["val_loss"]) == 3
+    assert model.predict(held_out.map(lambda image, _: image), verbose=0).shape == (60, 3)
+
+
+def test_a_program_ends_well_amid_a_loop_over_to_tf(bands, run):
+    run(
+        """
+        import sys
+        import mlstac
+        kept = iter(mlstac.load(sys.argv[1], framework="tensorflow").to_tf(8))
+        next(kept)
+        """,
+        bands,
+    )
