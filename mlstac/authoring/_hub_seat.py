@@ -1,6 +1,7 @@
 """A branch of a dataset repository of the Hugging Face Hub: what is there, and commits to it."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,16 +185,19 @@ def counted_addition(client: ModuleType, path: str, file: Path | bytes, sent: Ca
     """A file for a commit that tells of its bytes as they are sent.
 
     The client reads a file that goes as Git LFS through ``as_file(with_tqdm=True)``. What goes by Xet it reads on its
-    own: that is told at the end of a file.
+    own: that is told at the end of a file. Of files with the same contents it takes one for all, and may read it in as
+    many threads at once.
     """
+    telling = threading.Lock()
 
     class Counted(client.CommitOperationAdd):  # type: ignore[name-defined,misc]
         n_told = 0
 
         def told(self, up_to: int) -> None:
-            if up_to > self.n_told:  # a part that is sent once more is told of once
-                sent(up_to - self.n_told)
-                self.n_told = up_to
+            with telling:
+                if up_to > self.n_told:  # a part that is sent once more is told of once
+                    sent(up_to - self.n_told)
+                    self.n_told = up_to
 
         @contextmanager
         def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:

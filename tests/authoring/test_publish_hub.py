@@ -3,11 +3,13 @@
 The client reads its environment when it is imported, so it runs in processes of its own.
 """
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -152,6 +154,31 @@ def test_a_file_that_is_sent_once_more_is_drawn_once(tmp_path):
                 assert file.read(200)
     addition.told(1000)
     assert told == [200] * 5
+
+
+def test_a_file_that_two_threads_send_is_drawn_once(tmp_path):
+    import huggingface_hub
+
+    (tmp_path / "shard").write_bytes(b"s" * 1000)
+    told, both = [], threading.Barrier(2, timeout=10)
+
+    def tell(count):
+        told.append(count)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2 if len(told) == 1 else 0)  # the other, if it is let in meanwhile
+
+    addition = counted_addition(huggingface_hub, "shard", tmp_path / "shard", tell)
+
+    def read():
+        with addition.as_file(with_tqdm=True) as file:
+            file.read()
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == [1000]
 
 
 @pytest.mark.parametrize(
