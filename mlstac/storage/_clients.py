@@ -3,9 +3,9 @@
 import inspect
 from typing import Any
 
-from mlstac.errors import AccessError, InvalidArgumentError, MissingPackageError
+from mlstac.errors import AccessError, InvalidArgumentError
 from mlstac.storage._conditions import AZURE, S3
-from mlstac.storage._objects import PACKAGES, own_closing
+from mlstac.storage._filesystems import filesystem_class, own_closing
 from mlstac.storage._urls import redact
 
 LOGINS = {
@@ -20,19 +20,9 @@ LOGINS = {
 
 
 def open_filesystem(url: str, scheme: str, options: dict[str, Any]) -> Any:
-    import fsspec
-
     if scheme in ("http", "https", "file", "local", "hf"):
         raise InvalidArgumentError(f"{redact(url)} is no folder of an object store; give s3://, gs:// or az://")
-    try:
-        kind = fsspec.get_filesystem_class(scheme)
-    except (ImportError, ValueError) as error:
-        package = PACKAGES.get(scheme)
-        if package is None:
-            raise InvalidArgumentError(
-                f"{redact(url)}: the scheme {scheme!r} is not known; use s3://, gs://, az:// or hf://"
-            ) from error
-        raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+    kind = filesystem_class(url, scheme, refuse=InvalidArgumentError, known="s3://, gs://, az:// or hf://")
     if scheme in S3:
         # retries are made and bounded in one place, above
         options["config_kwargs"] = {"retries": {"total_max_attempts": 1}} | dict(options.get("config_kwargs") or {})

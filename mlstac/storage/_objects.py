@@ -4,26 +4,15 @@ import asyncio
 import errno
 import functools
 import inspect
-import weakref
 from typing import Any
 
-from mlstac.errors import AccessError, FormatError, MissingFileError, MissingPackageError, ShardError, StorageError
+from mlstac.errors import AccessError, FormatError, MissingFileError, ShardError, StorageError
 from mlstac.storage._answers import Version
+from mlstac.storage._filesystems import filesystem_class, own_closing
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read, Scatter
 from mlstac.storage._retry import TransientError
 from mlstac.storage._urls import redact, scheme_of
-
-PACKAGES = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "az": "adlfs",
-    "abfs": "adlfs",
-    "abfss": "adlfs",
-    "hf": "huggingface_hub",
-}
 
 
 class ObjectSource:
@@ -106,17 +95,7 @@ class ObjectSource:
         return filesystem, filesystem._strip_protocol(url)
 
     async def _make(self, url: str, scheme: str) -> Any:
-        import fsspec
-
-        try:
-            kind = fsspec.get_filesystem_class(scheme)
-        except (ImportError, ValueError) as error:
-            package = PACKAGES.get(scheme)
-            if package is None:
-                raise StorageError(
-                    f"{redact(url)}: the scheme {scheme!r} is not known; use http(s), s3, gs, az or a path"
-                ) from error
-            raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+        kind = filesystem_class(url, scheme, refuse=StorageError, known="http(s), s3, gs, az or a path")
         given = self._options() if callable(self._options) else self._options
         options = dict(given or {}) | self._more
         if scheme in ("s3", "s3a"):
@@ -205,17 +184,6 @@ def _status_of(error: BaseException) -> int:
         if isinstance(found, int):
             return found
     return 0
-
-
-def own_closing(filesystem: Any) -> None:
-    """Take the closing of a filesystem's connections upon us.
-
-    adlfs closes its own at the end of the program, in a loop that is gone by then, and prints a traceback.
-    """
-    for finalizer in list(getattr(weakref.finalize, "_registry", ())):
-        found = finalizer.peek()
-        if found is not None and found[0] is filesystem:
-            finalizer.detach()
 
 
 _ETAGS = ("ETag", "etag", "md5", "md5Hash", "content_md5")

@@ -1,0 +1,57 @@
+"""Classes of fsspec's filesystems, for reading and for uploads: found, or what to install for them named."""
+
+import weakref
+from typing import Any
+
+from mlstac.errors import MissingPackageError, MlstacError
+from mlstac.storage._urls import redact
+
+PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "hf": "huggingface_hub",
+}
+
+
+def filesystem_class(url: str, scheme: str, *, refuse: type[MlstacError], known: str) -> Any:
+    """Return the class of fsspec's filesystem for a URL.
+
+    Parameters
+    ----------
+    url, scheme : str
+        The URL, and its scheme.
+    refuse : type
+        Class of the error if nobody knows the scheme.
+    known : str
+        The schemes that it names then.
+
+    Raises
+    ------
+    MissingPackageError
+        If the package that knows the scheme is not installed.
+    """
+    import fsspec
+
+    try:
+        return fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        package = PACKAGES.get(scheme)
+        if package is None:
+            raise refuse(f"{redact(url)}: the scheme {scheme!r} is not known; use {known}") from error
+        raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+
+
+def own_closing(filesystem: Any) -> None:
+    """Take the closing of a filesystem's connections upon us.
+
+    adlfs closes its own at the end of the program, in a loop that is gone by then, and prints a traceback.
+    """
+    for finalizer in list(getattr(weakref.finalize, "_registry", ())):
+        found = finalizer.peek()
+        if found is not None and found[0] is filesystem:
+            finalizer.detach()
