@@ -16,12 +16,16 @@ from typing import Any, Final, Self
 
 from numpy.typing import NDArray
 
+from mlstac.authoring._writeback import begin_writeback
 from mlstac.errors import AccessError, ChangedError, ExistsError, InvalidArgumentError, MissingFileError, StorageError
 from mlstac.storage import is_remote, local_path, redact
 
 TEMPORARY: Final = ".mlstac-tmp"
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+_WRITEBACK_BYTES: Final = 8 * 2**20
+"""So much is given to the disk at once: much less would be many small requests."""
 
 Bytes = bytes | bytearray | memoryview | NDArray[Any]
 
@@ -263,6 +267,8 @@ class NewFile:
         self._replaces = replaces
         self._temporary = path.with_name(f".{path.name}{TEMPORARY}")
         self._descriptor = -1
+        self._begun = 0
+        """Bytes that are on their way to the disk, or there."""
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -280,6 +286,9 @@ class NewFile:
         with named_errors("writing", self._path):
             while rest:  # the system may take fewer bytes than it is given (2 GiB at most on Linux)
                 rest = rest[os.write(self._descriptor, rest) :]
+        if self.size - self._begun >= _WRITEBACK_BYTES:
+            begin_writeback(self._descriptor, self._begun, self.size - self._begun)
+            self._begun = self.size
 
     def sync(self) -> None:
         """Flush to the disk what is written so far: what is left for the end is then quick."""
