@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.authoring import _statistics as statistics
-from mlstac.authoring._classes import count_values, merge_counts
+from mlstac.authoring._classes import count_values, merge_counts, partial_of
 from mlstac.authoring._partial import Partial, merge_bands
 from mlstac.authoring._pool import Loan, Pool
 from mlstac.authoring._statistics import Nodata
@@ -67,8 +67,10 @@ class Measuring:
     def _measure_alike(self, data: NDArray[np.uint8], shape: Shape) -> Measures:
         values = statistics.view(data, self.dtype, shape)
         axis = self.band_axis if self.band_axis is not None and self.band_axis < len(shape) - 1 else None
-        bands = statistics.measure(values, band_axis=axis, nodata=self.nodata)
-        return Measures(bands, count_values(values) if self.classes else None)
+        classes = count_values(values) if self.classes else None
+        if classes is not None and axis is None and not isinstance(self.nodata, tuple):
+            return Measures([partial_of(classes, self.nodata)], classes)
+        return Measures(statistics.measure(values, band_axis=axis, nodata=self.nodata), classes)
 
 
 class Block:

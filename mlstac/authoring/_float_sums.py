@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.authoring._partial import Partial
-from mlstac.authoring._scratch import as_floats
+from mlstac.authoring._scratch import converted
 
 PIECE_VALUES = 2**18
 """Values of a piece at most: floats take several steps in Python for each, and so larger pieces than integers."""
@@ -43,7 +43,7 @@ class FloatSums:
 
     def _measure(self, values: NDArray[Any]) -> list[Partial]:
         with np.errstate(all="ignore"):
-            numbers = as_floats(values)
+            numbers = converted(values)
             totals = numbers.sum(axis=-1)
             mask = self._mask(values, totals)
             if mask is None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.authoring._partial import Partial
-from mlstac.authoring._scratch import as_floats
+from mlstac.authoring._scratch import converted
 
 PIECE_BYTES = 2**20
 """Floats of a piece at most: they are read twice, and stay in the second-level cache meanwhile."""
@@ -82,19 +82,19 @@ class IntegerSums:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Count what is nodata; the bounds of the other values, band by band."""
         assert self._nodata is not None
-        absent = values.dtype.type(self._nodata)
-        found = (values == absent).sum(axis=-1, dtype=np.uint32).sum(axis=0, dtype=np.int64)
+        absent, one = values.dtype.type(self._nodata), values.dtype.type(1)
+        found = _count(values == absent)
         self._left_out += found
+        size = values.shape[0] * values.shape[2]
         # A bound that is another value stays. Distances from nodata, less one, wrap around for nodata itself.
         unsigned = np.dtype(f"u{values.dtype.itemsize}")
-        size, some = values.shape[0] * values.shape[2], unsigned.type(1)
         with np.errstate(over="ignore"):
             if (lowest == absent).any():
-                nearest = ((values - absent).view(unsigned) - some).min(axis=(0, 2)) + some
-                lowest = np.where(lowest == absent, absent + nearest.view(values.dtype), lowest)
+                nearest = (values - (absent + one)).view(unsigned).min(axis=(0, 2)).view(values.dtype) + one
+                lowest = np.where(lowest == absent, absent + nearest, lowest)
             if (highest == absent).any():
-                nearest = ((absent - values).view(unsigned) - some).min(axis=(0, 2)) + some
-                highest = np.where(highest == absent, absent - nearest.view(values.dtype), highest)
+                nearest = ((absent - one) - values).view(unsigned).min(axis=(0, 2)).view(values.dtype) + one
+                highest = np.where(highest == absent, absent - nearest, highest)
         lowest[found == size], highest[found == size] = self._bounds.max, self._bounds.min
         return lowest, highest
 
@@ -117,7 +117,7 @@ class IntegerSums:
         part = values >> values.dtype.type(_LIMB_BITS * at) if at else values
         if at < self._n_limbs - 1:
             part = part & values.dtype.type(2**_LIMB_BITS - 1)
-        return as_floats(part, slot=at, dtype=self._float)
+        return converted(part, slot=at, dtype=self._float)
 
     def _partial(self, band: int) -> Partial:
         gone = int(self._left_out[band])
@@ -157,6 +157,15 @@ def _dot(first: NDArray[Any], second: NDArray[Any] | None) -> NDArray[np.float64
 
 def _dot_rows(first: Any, second: Any) -> Any:
     return np.vecdot(first, _ONES[first.dtype.type][: first.shape[-1]] if second is None else second)
+
+
+def _count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many are true, shape (run, band, pixel), in each band."""
+    ones = mask.view(np.uint8)
+    if mask.shape[-1] % 8 == 0:  # eight bytes at once
+        ones = np.bitwise_count(mask.view(np.uint64))
+    counts: NDArray[np.int64] = ones.sum(axis=-1, dtype=np.uint32).sum(axis=0, dtype=np.int64)
+    return counts
 
 
 def _add_shifted(sums: list[int], more: NDArray[np.float64], *, shift: int) -> None:

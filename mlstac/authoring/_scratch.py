@@ -11,8 +11,8 @@ _LEAST_VALUES = 2**18
 _scratch = threading.local()
 
 
-def as_floats(values: NDArray[Any], *, slot: int = 0, dtype: type[np.floating[Any]] = np.float64) -> NDArray[Any]:
-    """Copy values into this thread's own buffer of floats; it is good until the next call for the same slot and dtype.
+def converted(values: NDArray[Any], *, slot: int = 0, dtype: type[np.number[Any]] = np.float64) -> NDArray[Any]:
+    """Copy values into this thread's own buffer; it is good until the next call for the same slot and dtype.
 
     A fresh array of some MiB comes from the system page by page, which takes thirty times as long as the conversion.
     """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import mlstac.authoring as authoring
-from mlstac.authoring._classes import MOST_CLASSES, count_values, merge_counts
+from mlstac.authoring._classes import MOST_CLASSES, count_values, merge_counts, partial_of
 from mlstac.authoring._partial import Partial, merge_bands
 from mlstac.authoring._statistics import measure, view
 from mlstac.collection import Collection, Tensor
@@ -190,6 +190,31 @@ def test_class_counts_are_those_of_numpy(dtype, data):
     values = data.draw(hnp.arrays(np.dtype(dtype), (3, 50)))
     distinct, counts = np.unique(values, return_counts=True)
     assert count_values(values) == dict(zip(distinct.tolist(), counts.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("start", [0, 1])
+def test_millions_of_class_numbers_are_counted_as_numpy_counts_them(dtype, start):
+    bounds = np.iinfo(dtype)
+    few = np.array([bounds.min, bounds.min + 1, 0, 5, bounds.max - 1, bounds.max], dtype)
+    stored = few[np.random.default_rng(7).integers(0, 6, 1_200_000)].view(np.uint8)
+    # As samples of several shapes lie: at any byte.
+    moved = np.concatenate([np.zeros(start, np.uint8), stored])[start:]
+    values = moved.view(dtype)[: 1_200_001 - start - 1]
+    distinct, counts = np.unique(values, return_counts=True)
+    found = count_values(values)
+    assert list(found.items()) == list(zip(distinct.tolist(), counts.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_what_counts_tell_is_what_the_values_tell(dtype, data):
+    bounds = np.iinfo(dtype)
+    some = st.sampled_from([bounds.min, 0, 3, bounds.max]) | st.integers(bounds.min, bounds.max)
+    values = data.draw(hnp.arrays(np.dtype(dtype), (2, 30), elements=some))
+    nodata = data.draw(some | st.sampled_from([None, 0.5, 3.0, math.nan, math.inf, 2**70]))
+    assert [partial_of(count_values(values), nodata)] == measure(values, nodata=nodata)
 
 
 def test_too_many_values_are_not_classes():
