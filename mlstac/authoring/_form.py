@@ -50,8 +50,15 @@ class Form:
         found = {}
         for name, dtype, dtype_name, shape in self._arrays:
             value = tensors.get(name)
+            if dtype is not None and shape == () and type(value) is int and dtype.kind in "iu":
+                value = _as_integer(value, dtype)
             # Of bfloat16 and such numpy has no dtype; and None would mean float64 to it.
-            if dtype is not None and type(value) is np.ndarray and value.dtype == dtype and value.flags.c_contiguous:
+            if (
+                dtype is not None
+                and (type(value) is np.ndarray or isinstance(value, np.generic))
+                and value.dtype == dtype
+                and value.flags.c_contiguous
+            ):
                 if value.shape != shape:
                     return None
                 found[name] = Encoded(dtype_name, shape, value.reshape(-1).view(np.uint8))
@@ -71,3 +78,11 @@ class Form:
         """64 bits of an id and of all tensors: names, dtypes, shapes and the xxh3-64 of each one's bytes."""
         said = self._said % (name, *[digests[key] for key in self._order])
         return xxhash.xxh3_64_intdigest(said.encode(errors="surrogatepass"))
+
+
+def _as_integer(value: int, dtype: np.dtype[Any]) -> Any:
+    """A number in the tensor's dtype; as it is where it does not fit."""
+    try:
+        return np.array(value, dtype)
+    except OverflowError:
+        return value

@@ -44,6 +44,29 @@ def test_the_shorter_way_gives_what_the_longer_one_gives(value):
             assert encoded.data.tobytes() == other.tensors[name].data.tobytes()
 
 
+NUMBERS = (7, np.int64(7), np.array(7), np.int32(7), 2**63, True, 7.0, 7.5, "7", None)
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=repr)
+def test_a_number_goes_the_shorter_way_with_what_the_longer_one_says(value):
+    long, short = Description(Collection(id="x")), Description(Collection(id="x"))
+    for description in (long, short):
+        prepared({"x": CHIP, "y": np.int64(3)}, description)
+    found = []
+    for description in (long, short):
+        if description is long:
+            description._changed()
+        try:
+            one = prepared({"x": CHIP, "y": value}, description, 1)
+        except InvalidSampleError as error:
+            found.append(str(error))
+        else:
+            found.append((one.digests, one.content, one.tensors["y"].data.tobytes()))
+    assert found[0] == found[1]
+    if value in (7, True) and not isinstance(value, np.int32):
+        assert found[0][2] == int(value).to_bytes(8, "little")
+
+
 @pytest.mark.parametrize(
     "other",
     [
