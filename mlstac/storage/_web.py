@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Callable
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 from mlstac.errors import AccessError, FormatError, RangeError, StorageError
 from mlstac.storage._answers import Head, Version, check_range, count_of, failure_of, unsatisfied_size, version_of
@@ -11,6 +11,7 @@ from mlstac.storage._budget import budget_of
 from mlstac.storage._connection import Accept, Sink, UnsupportedAnswerError
 from mlstac.storage._hub import find_token, hub_endpoint, is_hub_file
 from mlstac.storage._options import HttpOptions, split_login
+from mlstac.storage._places import Places, encode
 from mlstac.storage._reads import Gather, Read, Scatter
 from mlstac.storage._retry import Clock, TransientError
 from mlstac.storage._session import SessionEngine
@@ -63,9 +64,7 @@ class WebSource:
         self._reached: set[str] = set()
         self._plain_origins: dict[str, bool] = {}
         self._versions = versions
-        self._moved: dict[str, tuple[str, float]] = {}
-        self._asking: dict[str, asyncio.Event] = {}
-        self._unmoved: set[str] = set()
+        self._places = Places(clock)
         self._ways: dict[str, Way] = {}
         self._token: str | None = None
         self._headers: dict[str, str] | None = None
@@ -153,7 +152,7 @@ class WebSource:
         if isinstance(outcome, TransientError):
             self._wire.note(way.key, outcome)
         if not (isinstance(outcome, TransientError) and is_hub_file(url)):  # as in _ask
-            self._forget_place(url, way.place)
+            self._places.forget(url, way.place)
         if isinstance(outcome, Head | UnsupportedAnswerError):
             # moved, refused, gone: that is for `read` to deal with, which asks again
             return TransientError("the way to the file has changed", free=True)
@@ -163,7 +162,7 @@ class WebSource:
         """Keep how a range was asked for with success, where that was by a connection of our own and of no Hub."""
         if url in self._ways or is_hub_file(place) or not self._is_for_wire(origin_of(place)):
             return
-        known, expires = self._moved.get(url, (encode(split_login(url)[0]), float("inf")))
+        known, expires = self._places.get(url)
         if place != known:  # forgotten meanwhile: how long it is good for is known no more
             return
         if len(self._ways) >= _MOST_WAYS:  # files read once each, as those of one sample are
@@ -234,7 +233,7 @@ class WebSource:
         """Ask for a URL, following redirects; with fresh credentials once if they are refused."""
         tried: set[str] = set()
         while True:
-            moved, turn = await self._whereabouts(url)
+            moved, turn = await self._places.find(url)
             if moved is None or moved in tried:
                 break
             tried.add(moved)
@@ -243,12 +242,12 @@ class WebSource:
             except TransientError as error:
                 # the place may be gone for good: the next try asks where the file is now; the Hub counts such asking
                 if error.unreachable or not is_hub_file(url):
-                    self._forget_place(url, moved)
+                    self._places.forget(url, moved)
                 raise
             if head.status < 400 or head.status in (408, 416, 425, 429) or head.status >= 500:
                 return head
             # the URL that the server had sent us to may have expired: ask where it is now
-            self._forget_place(url, moved)
+            self._places.forget(url, moved)
         try:
             if self._headers is None:
                 await self._refresh(self._headers_age)
@@ -259,42 +258,7 @@ class WebSource:
                 head = await self._follow(url, url, headers, accept)
             return head
         finally:
-            self._end_turn(url, turn)
-
-    async def _whereabouts(self, url: str) -> tuple[str | None, asyncio.Event | None]:
-        """Return where a file was found before, if that still holds; else whether it is this request's turn to ask.
-
-        Of many requests for one file of a Hub, the first asks where it is, and the others wait for the answer.
-        """
-        while (asking := self._asking.get(url)) is not None:
-            await asking.wait()
-        moved, expires = self._moved.get(url, ("", 0.0))
-        if moved and self._clock.now() < expires:
-            return moved, None
-        if not is_hub_file(url) or url in self._unmoved:
-            return None, None
-        turn = self._asking[url] = asyncio.Event()
-        return None, turn
-
-    def _end_turn(self, url: str, turn: asyncio.Event | None) -> None:
-        if turn is not None and self._asking.get(url) is turn:
-            del self._asking[url]
-            turn.set()
-
-    def _note_place(self, url: str, target: str, life_s: float) -> None:
-        """Remember where a file was found, and let those ask who wait for it."""
-        if target != encode(split_login(url)[0]):
-            self._moved[url] = (target, self._clock.now() + life_s)
-        else:
-            self._moved.pop(url, None)
-            if is_hub_file(url):
-                self._unmoved.add(url)
-        if (turn := self._asking.get(url)) is not None:
-            self._end_turn(url, turn)
-
-    def _forget_place(self, url: str, moved: str) -> None:
-        if self._moved.get(url, ("", 0.0))[0] == moved:  # else another request has asked already
-            del self._moved[url]
+            self._places.end_turn(url, turn)
 
     async def _refresh(self, age: int) -> None:
         """Ask for fresh headers, once for all the requests that were refused with the old ones."""
@@ -323,7 +287,7 @@ class WebSource:
 
         def found(head: Head) -> Sink | None:
             if asking and head.status in (200, 206):
-                self._note_place(url, target, life_s)
+                self._places.note(url, target, life_s)
             return accept(head)
 
         for _ in range(_MOST_REDIRECTS + 1):
@@ -395,12 +359,3 @@ def origin_of(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{parts.scheme}://{parts.hostname}:{port}"
-
-
-@functools.lru_cache(4096)
-def encode(url: str) -> str:
-    """Return a URL as it goes over the wire: spaces and letters beyond ASCII encoded, no fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
-    return urlunsplit((parts.scheme, host, path, quote(parts.query, safe="/%:@!$&'()*+,;=~-._?"), ""))

@@ -239,7 +239,7 @@ def test_a_place_that_was_forgotten_meanwhile_is_no_way(server, fault_server, fe
     elsewhere.allow = hold
     future = fetcher.submit(ranges(url, SPANS[:1])[0])
     assert asked.wait(60)
-    fetcher._engine.thread.call(web._forget_place, url, place)
+    fetcher._engine.thread.call(web._places.forget, url, place)
     fetcher._engine.thread.call(answer.set)
     future.result(60)
     assert all(way.expires < float("inf") for way in web._ways.values())
