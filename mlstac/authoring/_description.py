@@ -1,36 +1,15 @@
 """What the samples are said to be: as declared, and where nothing was declared, as the first sample shows it."""
 
-import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
+from mlstac.authoring._axes import check_axes, grids_of, guess_role, infer_dims, shown, warn_of_last_bands
 from mlstac.authoring._form import Form, FormKey, key_of
 from mlstac.authoring._shapes import LAYOUTS, UNSEEN, OpenShape, Unseen, holds, join_shapes, layout_of, looser
+from mlstac.authoring._steps import TIME, encode_times, time_tensor
 from mlstac.authoring._values import Encoded
 from mlstac.collection import Collection, Tensor, check_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError
-
-_LABELS = frozenset(
-    [
-        "target",
-        "targets",
-        "label",
-        "labels",
-        "mask",
-        "masks",
-        "class",
-        "classes",
-        "annotation",
-        "annotations",
-        "ground_truth",
-        "segmentation",
-        "boxes",
-        "bboxes",
-        "y",
-    ]
-)
 
 _NEEDS = {"stacked": "one shape", "jagged": "shapes that differ in the first axis alone"}
 
@@ -38,9 +17,6 @@ Encodeds = Mapping[str, Encoded]
 
 _MOST_FORMS = 256
 """Forms that are remembered; jagged samples may have one each."""
-
-TIME = "_time"
-"""Ends the name of the tensor that holds the times of another tensor's steps."""
 
 
 class Description:
@@ -142,7 +118,7 @@ class Description:
             self._check_form(tensors, sample=sample, steps=steps, described=described or {})
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
-            self._forms[key] = Form(key, grids=self._grids(tensors))
+            self._forms[key] = Form(key, grids=grids_of(self.tensors, tensors))
         self._last = self._forms[key]
         return self._last
 
@@ -205,15 +181,15 @@ class Description:
             )
         if encoded.media_type is None and len(encoded.shape) != self._axes.get(name, len(encoded.shape)):
             raise InvalidSampleError(
-                f"{what} has shape {_show(encoded.shape)}, but {name!r} has {self._axes[name]} axes in the samples"
+                f"{what} has shape {shown(encoded.shape)}, but {name!r} has {self._axes[name]} axes in the samples"
                 " before; lengths may vary, the number of axes may not: reshape it, or make it a tensor of its own"
             )
         if encoded.media_type is None:
-            _check_axes(what, tensor, encoded.shape)
+            check_axes(what, tensor, encoded.shape)
         declared = self._declared_shapes.get(name)
         if declared is not None and encoded.media_type is None and not holds(declared, encoded.shape):
             raise InvalidSampleError(
-                f"{what} has shape {_show(encoded.shape)}, but the collection declares {_show(declared)}; reshape it,"
+                f"{what} has shape {shown(encoded.shape)}, but the collection declares {shown(declared)}; reshape it,"
                 " or declare None for the axes that vary"
             )
 
@@ -225,15 +201,14 @@ class Description:
         if asked is None or encoded.media_type is not None or looser(asked, layout_of(joined)) == asked:
             return joined
         raise InvalidSampleError(
-            f"tensor {name!r} of sample {sample!r} has shape {_show(encoded.shape)}, but {_show(before)} in the samples"
+            f"tensor {name!r} of sample {sample!r} has shape {shown(encoded.shape)}, but {shown(before)} in the samples"
             f" before: it is to be {asked} in all shards, which needs {_NEEDS[asked]}; use layout='auto'"
         )
 
     def _begin(self, tensors: Encodeds, *, steps: int | None, described: Mapping[str, Mapping[str, Any]]) -> None:
         if not self._declared:
             for name, encoded in tensors.items():
-                role: Literal["data", "label"] = "label" if name.lower() in _LABELS else "data"
-                said = {"role": role, **described.get(name, {})}
+                said: dict[str, Any] = {"role": guess_role(name), **described.get(name, {})}
                 inferred = Tensor(dtype=encoded.dtype, media_type=encoded.media_type, **said)
                 self.tensors[check_name(name)] = self._times.pop(name, inferred)
                 self._shapes[name] = UNSEEN
@@ -245,12 +220,7 @@ class Description:
                 shapes = {key: item.shape for key, item in tensors.items() if item.media_type is None}
                 tensor.dims = infer_dims(name, shapes, steps=steps)
             if tensor is not None and tensor.dims and tensor.dims[-1] == "band" and len(tensor.dims) > 1:
-                warnings.warn(
-                    f"tensor {name!r} is channel-last {_show(encoded.shape)}: it is stored as given, but reading some"
-                    " of its bands then costs all of them; give arrays as (band, y, x)",
-                    UserWarning,
-                    stacklevel=5,
-                )
+                warn_of_last_bands(name, encoded.shape, stacklevel=6)
         self._begun = True
 
     def add_times(self, tensors: dict[str, Encoded], datetimes: Any, *, sample: str) -> None:
@@ -278,21 +248,11 @@ class Description:
                 )
             if dims is None or "time" not in dims or len(dims) != len(shape):
                 continue
-            length = shape[dims.index("time")]
-            if length != len(times):
-                raise InvalidSampleError(
-                    f"sample {sample!r} has {len(times)} datetimes, but the tensor {name!r} has {length} steps; give"
-                    " one a step"
-                )
             found = True
-            tensors[f"{name}{TIME}"] = Encoded("I64", (length,), np.ascontiguousarray(times, "<i8").view(np.uint8))
+            steps = shape[dims.index("time")]
+            tensors[f"{name}{TIME}"] = encode_times(times, name=name, steps=steps, sample=sample)
             if f"{name}{TIME}" not in self.tensors and (not self._begun or self._declared):
-                self._times[f"{name}{TIME}"] = Tensor(
-                    dtype="I64",
-                    dims=("time",),
-                    required=tensor is None or tensor.required,
-                    description=f"When each step of {name!r} was: microseconds since 1970-01-01T00:00:00Z.",
-                )
+                self._times[f"{name}{TIME}"] = time_tensor(name, required=tensor is None or tensor.required)
         if not found:
             raise InvalidSampleError(
                 f"sample {sample!r} has {len(datetimes)} datetimes, but no tensor with as many steps; name the axes of"
@@ -303,15 +263,6 @@ class Description:
         """Whether a tensor holds the times of another one's steps."""
         base = self.tensors.get(name.removesuffix(TIME))
         return name.endswith(TIME) and base is not None and "time" in (base.dims or ())
-
-    def _grids(self, tensors: Encodeds) -> dict[str, tuple[int, int]]:
-        """Height and width of each tensor that is an image."""
-        found = {}
-        for name, encoded in tensors.items():
-            y, x = self.tensors[name].y_axis, self.tensors[name].x_axis
-            if y is not None and x is not None and len(encoded.shape) == len(self.tensors[name].dims or ()):
-                found[name] = (encoded.shape[y], encoded.shape[x])
-        return found
 
     # ------------------------------------------------------------------ shards out
 
@@ -339,7 +290,7 @@ class Description:
             return looser(looser(found, least), before)
         if looser(asked, found) != asked:
             raise InvalidSampleError(
-                f"tensor {name!r} is to be {asked}, but its samples have shapes that vary ({_show(shape)}), which need"
+                f"tensor {name!r} is to be {asked}, but its samples have shapes that vary ({shown(shape)}), which need"
                 f" the layout {found}; use layout='auto'"
             )
         return asked
@@ -446,55 +397,3 @@ class Description:
                 tensor.shape = (None,) if tensor.media_type is not None else self._declared_shapes.get(name, shape)
             finals[name] = tensor
         return finals
-
-
-def _check_axes(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    """Compare a sample's array with the axes and bands that are named."""
-    if tensor.dims is not None and len(tensor.dims) != len(shape):
-        raise InvalidSampleError(
-            f"{what} has shape {_show(shape)}, but its dims {' '.join(tensor.dims)!r} name {len(tensor.dims)} axes;"
-            " give one word an axis, or reshape it"
-        )
-    axis = tensor.band_axis
-    if axis is not None and tensor.bands and shape[axis] != len(tensor.bands):
-        raise InvalidSampleError(
-            f"{what} has {shape[axis]} bands (axis {axis} of shape {_show(shape)}), but {len(tensor.bands)} are"
-            f" described: {', '.join(band.name or '?' for band in tensor.bands)}; list those that the array has"
-        )
-
-
-def infer_dims(name: str, shapes: Mapping[str, tuple[int, ...]], *, steps: int | None) -> tuple[str, ...] | None:
-    """Name the axes of what can hardly be anything but an image or a series; None where that is not plain.
-
-    An image has sides of at least 8 pixels and fewer bands than pixels on a side. A 2-D tensor is an image where
-    another tensor of the sample is an image of the same sides, or where its sides are equal. A first axis as long as
-    the sample has times (``datetimes``) is time.
-    """
-    shape = shapes[name]
-    if steps is not None and shape and shape[0] == steps:
-        rest = _infer_image(
-            shape[1:], {key: other[1:] if other[:1] == (steps,) else other for key, other in shapes.items()}, name
-        )
-        return ("time", *rest) if rest is not None else None
-    return _infer_image(shape, shapes, name)
-
-
-def _infer_image(shape: tuple[int, ...], shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[str, ...] | None:
-    if not shape:
-        return ()
-    if len(shape) == 2 and min(shape) >= 8:
-        others = [other for key, other in shapes.items() if key != name and len(other) == 3]
-        alike = any(shape in (other[1:], other[:2]) for other in others)
-        return ("y", "x") if alike or shape[0] == shape[1] else None
-    if len(shape) == 3:
-        if min(shape[1:]) >= 8 and shape[0] < min(shape[1:]):
-            return ("band", "y", "x")
-        if min(shape[:2]) >= 8 and shape[2] < min(shape[:2]):
-            return ("y", "x", "band")
-    return None
-
-
-def _show(shape: OpenShape | Unseen | None) -> str:
-    return (
-        "of several lengths" if shape is None or isinstance(shape, Unseen) else str(tuple(shape)).replace("None", "any")
-    )

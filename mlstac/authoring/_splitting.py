@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import xxhash
 
-from mlstac.authoring._description import infer_dims
+from mlstac.authoring._axes import infer_dims
 from mlstac.authoring._samples import as_sample
 from mlstac.authoring._xarray import DescribedSample
 from mlstac.collection import SPLIT_ALIASES, Collection, Tensor, check_split_name
