@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlstac.collection import Tensor
-from mlstac.errors import InvalidArgumentError, NotFoundError
+from mlstac.errors import InvalidArgumentError, MlstacError, NotFoundError
 from mlstac.frameworks import numpy_dtype
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
@@ -40,15 +40,19 @@ def assemble(batch: list[Slots], output: Output, *, pad: Pad | None = None) -> d
     for slots in batch:
         name = slots.view.name
         present = slots.present
+        if present is not None and present.all():  # others that were read with them lack it
+            present = None
         if present is not None and name not in pad:
             if not present.any():
                 continue
             missing = int(np.flatnonzero(~present)[0])
             fill = 0 if slots.view.layout.media_type is None else None
-            raise InvalidArgumentError(
+            error = InvalidArgumentError(
                 f"sample {missing} of the batch lacks tensor {name!r}: give what to fill with, "
                 f"batches(..., pad={{{name!r}: {fill}}}), or leave the tensor out with select(tensors=...)"
             )
+            vars(error).update(row=missing)  # for whoever knows which sample that is
+            raise error
         if slots.view.layout.media_type is not None:
             result[name] = [pad.get(name) if item is None else item for item in output.listed(slots)]
         elif slots.view.shape is not None:
@@ -85,7 +89,12 @@ def assemble_all(
         return [dict(zip(names, parts, strict=True)) for parts in zip(*cut.values(), strict=True)]
     batches = []
     for number, (first, last) in enumerate(pairwise(edges)):
-        made = assemble([entry.part(first, last) for entry in slots if entry.view.name not in cut], output, pad=pad)
+        try:
+            made = assemble([entry.part(first, last) for entry in slots if entry.view.name not in cut], output, pad=pad)
+        except MlstacError as error:
+            if hasattr(error, "row"):
+                vars(error).update(row=first + error.row)
+            raise
         found = made | {name: parts[number] for name, parts in cut.items()}
         batches.append({name: found[name] for name in names if name in found} | made)
     return batches

@@ -1,6 +1,7 @@
 """A dataset: samples of some splits, as tensors of one framework; thin over the parts that do the work."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 import numpy as np
@@ -45,7 +46,7 @@ class Dataset(Chosen):
         if self._reader.remote:
             advise_batches(chosen)
         feed = self.feed()
-        return Samples(feed.read(chosen), feed.output)
+        return Samples(feed.read(chosen), feed.output, partial(feed.placed, samples=chosen))
 
     def batches(
         self,

@@ -269,6 +269,11 @@ class MixedFeed:
 
     def placed(self, error: MlstacError, samples: Integers) -> MlstacError:
         """An error, with the samples that were being read."""
+        row = getattr(error, "row", None)
+        if row is not None and row < len(samples):  # of the batch, which knows nothing of datasets
+            ((owner, _, numbers),) = self._split(samples[row : row + 1])
+            vars(error).update(row=0)
+            return self._feeds[owner].placed(error, numbers)
         parts = [(self._feeds[owner], numbers) for owner, _, numbers in self._split(samples)]
         for feed, numbers in parts:
             if feed.caused(error, numbers):

@@ -288,7 +288,12 @@ def finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
     except BaseException:
         chunk.cancel()
         raise
-    batches = assemble_all(chunk.slots, chunk.sizes, output, pad=recipe.pad)
+    try:
+        batches = assemble_all(chunk.slots, chunk.sizes, output, pad=recipe.pad)
+    except MlstacError as error:
+        if not hasattr(error, "row"):
+            raise
+        raise recipe.feed.placed(error, chunk.samples) from error
     if recipe.transform is not None:
         begin = 0
         for number, size in enumerate(chunk.sizes):

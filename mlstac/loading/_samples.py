@@ -2,12 +2,13 @@
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlstac.errors import MlstacError
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._assemble import assemble
 from mlstac.loading._slots import Slots
@@ -26,9 +27,10 @@ class Samples(Sequence[Sample]):
     not stacked again.
     """
 
-    def __init__(self, slots: list[Slots], output: Output) -> None:
+    def __init__(self, slots: list[Slots], output: Output, placed: Callable[[MlstacError], MlstacError]) -> None:
         self._slots = slots
         self._output = output
+        self._placed = placed
         _register_collate()
 
     def __len__(self) -> int:
@@ -48,7 +50,12 @@ class Samples(Sequence[Sample]):
 
     def collate(self) -> dict[str, Any]:
         """The samples as one batch: tensors of shape (batch, *shape), lists where shapes vary."""
-        batch = assemble(self._slots, self._output)
+        try:
+            batch = assemble(self._slots, self._output)
+        except MlstacError as error:
+            if not hasattr(error, "row"):
+                raise
+            raise self._placed(error) from error
         if self._output.adapter.NAME == "numpy" and "torch" in sys.modules:  # as default_collate does with arrays
             torch = sys.modules["torch"]
             batch = {
@@ -59,11 +66,15 @@ class Samples(Sequence[Sample]):
         return arrived
 
     def _sample(self, row: int) -> Sample:
-        return Sample(
-            (entry.view.name, self._output.single(entry.part(row, row + 1), device=self._output.device))
-            for entry in self._slots
-            if entry.located.files[row] != MISSING
-        )
+        try:
+            return Sample(
+                (entry.view.name, self._output.single(entry.part(row, row + 1), device=self._output.device))
+                for entry in self._slots
+                if entry.located.files[row] != MISSING
+            )
+        except MlstacError as error:
+            vars(error).update(row=row)
+            raise self._placed(error) from error
 
 
 def _collate(batch: Any, *, collate_fn_map: Any = None) -> Any:
