@@ -6,7 +6,7 @@ No arrays here, and no I/O but the reading and saving of a collection.json.
 from mlstac.collection._bands import COMMON_NAMES, Band
 from mlstac.collection._catalog import Catalog
 from mlstac.collection._classes import Class
-from mlstac.collection._collection import Collection, Split
+from mlstac.collection._collection import Collection
 from mlstac.collection._document import ML_STAC_VERSION, SCHEMA_URI, STAC_VERSION, used_extensions
 from mlstac.collection._dtypes import DTYPES, check_dtype, stac_word
 from mlstac.collection._extent import Extent
@@ -18,6 +18,7 @@ from mlstac.collection._needs import find_task_problems
 from mlstac.collection._people import Address, Contact, Email, Phone, Provider
 from mlstac.collection._picture import describe_tensor
 from mlstac.collection._sensors import SENSORS
+from mlstac.collection._split import Split
 from mlstac.collection._split_words import ML_AOI_SPLITS, SPLIT_WORDS, SplitWords, split_of_word, split_words
 from mlstac.collection._statistics import Statistics
 from mlstac.collection._tasks import TASKS, check_task

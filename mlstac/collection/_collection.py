@@ -29,24 +29,13 @@ from mlstac.collection._links import Asset, Link
 from mlstac.collection._names import check_name, check_split_name
 from mlstac.collection._needs import find_task_problems
 from mlstac.collection._people import Contact, Provider
+from mlstac.collection._split import Split
 from mlstac.collection._tasks import check_task
 from mlstac.collection._tensor import Tensor
 from mlstac.errors import CollectionError, InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     import pystac
-
-
-class Split(Model):
-    """A named part of the samples."""
-
-    n_items: int = Field(ge=0)
-    """Number of samples."""
-
-    assets: list[str] = Field(default_factory=list)
-    """Names of the collection's assets that hold the split's catalog, in order."""
-
-    _always: ClassVar[frozenset[str]] = frozenset({"n_items", "assets"})
 
 
 class Collection(Model):

@@ -3,10 +3,11 @@
 from mlstac.collection._bands import Band
 from mlstac.collection._catalog import Catalog
 from mlstac.collection._classes import Class
-from mlstac.collection._collection import Collection, Split
+from mlstac.collection._collection import Collection
 from mlstac.collection._extent import Extent
 from mlstac.collection._links import Asset, Link
 from mlstac.collection._people import Contact, Provider
+from mlstac.collection._split import Split
 from mlstac.collection._statistics import Statistics
 from mlstac.collection._tensor import Tensor
 

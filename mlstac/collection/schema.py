@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mlstac.collection._collection import Collection, Split
+from mlstac.collection._collection import Collection
 from mlstac.collection._document import ML_STAC_VERSION, SCHEMA_URI
 from mlstac.collection._dtypes import DTYPES
 from mlstac.collection._names import RESERVED_SPLITS
+from mlstac.collection._split import Split
 from mlstac.collection._stored import StoredTensor
 from mlstac.collection._tasks import TASKS
 from mlstac.collection._tensor import ML_FIELDS, ML_PREFIX, Tensor
