@@ -146,7 +146,7 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta 
         used |= {record.name for record in broken.records()}
         kept.append(
             f"an unfinished run with {sum(record.n_samples for record in broken.records())} samples in whole shards,"
-            " which the same call goes on with; unfinished=True removes it"
+            " which the same call goes on with; unfinished=True (--unfinished) removes it"
         )
     gone = [run for run in runs if run.number not in standing]
     journals = sort_journals(
@@ -175,7 +175,7 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta 
     if young:
         kept.append(
             f"{say_count(len(young), 'file')} ({say_bytes(sum(young.values()))}) younger than {say_age(age)};"
-            " older_than='0s' takes them too, where nobody is writing"
+            " older_than='0s' (--older-than 0s) takes them too, where nobody is writing"
         )
     if not dry_run:
         for run in gone:

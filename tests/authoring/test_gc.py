@@ -151,7 +151,7 @@ def test_an_unfinished_append_is_kept_until_it_is_given_up(tmp_path):
     found = mlstac.gc(path)
     assert found.files == {}
     assert "6 samples in whole shards" in found.kept[0] or "8 samples" in found.kept[0]
-    assert "unfinished=True removes it" in found.kept[0]
+    assert "unfinished=True (--unfinished) removes it" in found.kept[0]
     assert {name for name in files(path) if name.endswith(".safetensors")} == shards
     gone = mlstac.gc(path, unfinished=True)
     assert any(name.startswith(".mlstac/journal/00001") for name in gone.files)
