@@ -96,7 +96,8 @@ def gc(
     collection names them. What is young is therefore left: let ``older_than`` be longer than any writing there takes.
     Should a shard be removed that was older, its writer is refused at its end rather than naming what is gone, and the
     same call writes it again. The journals of `write_parts` at a store go when they are that old, with their shards; so
-    does a journal that was copied there with a dataset. Ages are by this machine's clock and the store's times.
+    does a journal that was copied there with a dataset. Ages are by this machine's clock and the store's times; what
+    ``unfinished=True`` gives up goes at any age, with the parts of the same call from another machine.
 
     In a folder every writer holds a lock, and at the Hub a file and the collection that names it come by one commit:
     nothing there is about to be named, and age says nothing.
@@ -158,7 +159,7 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta 
     used |= journals.held
     known = {record.name for run in runs for record in run.records()} | journals.shards | journals.young
     # The writer of what is given up would hold the lock that is held here.
-    given_up = journals.shards | ({record.name for record in broken.records()} if broken and unfinished else set())
+    given_up = journals.given_up | ({record.name for record in broken.records()} if broken and unfinished else set())
     private, found = list(_private_files(target, gone, runs)), []
     for name in split_files(target):
         if name in used:

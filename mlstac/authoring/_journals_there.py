@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from mlstac.authoring._journal import record_of
 from mlstac.authoring._marks import SHARD, is_temporary, last_of
 from mlstac.authoring._target import Target
-from mlstac.errors import MlstacError
+from mlstac.errors import MissingFileError, StorageError
 
 _OURS: Final = re.compile(r"run\.json|\d{6}\.parquet|lock")
 _LINE: Final = re.compile(r"\.mlstac/parts/[0-9a-f]{16}/\d{5,}/\d{5,}/\d{6}\.parquet")
@@ -27,6 +27,8 @@ class JournalsThere:
     """Files of those that a worker elsewhere may be at, and the shards that they tell of."""
     shards: set[str] = field(default_factory=set)
     """Shards that the abandoned ones tell of."""
+    given_up: set[str] = field(default_factory=set)
+    """Those of them that belonged to a run on this machine: they may be of any age."""
     held: set[str] = field(default_factory=set)
     """Shards that those tell of which this machine can go on with."""
 
@@ -60,19 +62,29 @@ def sort_journals(
         elif folder not in given_up and too_young.intersection(names):
             found.young |= {*names, *_told(target, names)}
         else:
-            found.shards |= set(_told(target, names))
+            told = set(_told(target, names))
+            found.shards |= told
+            if folder in given_up:
+                found.given_up |= told
             found.abandoned += sorted(names, key=lambda name: (not name.endswith("run.json"), name))
     return found
 
 
 def _told(target: Target, names: Iterable[str]) -> Iterator[str]:
-    """Names of the shards that the lines of a part's journal tell of."""
+    """Names of the shards that the lines of a part's journal tell of.
+
+    A line that cannot be had is an error: the shards that it tells of would be taken for nobody's.
+    """
     for name in names:
         if _LINE.fullmatch(name):
             try:
                 with target.open(name) as file:
                     record = record_of(pq.read_schema(file))
-            except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, MlstacError):
+            except MissingFileError:  # the part was taken in since, or given up
+                continue
+            except StorageError:
+                raise
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
                 continue  # no line of a journal: it tells of none
-            if SHARD.fullmatch(last_of(record.name)):
+            if SHARD.fullmatch(last_of(str(record.name))):
                 yield record.name

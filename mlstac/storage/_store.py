@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from mlstac.errors import (
     AccessError,
@@ -23,6 +23,7 @@ from mlstac.storage._clients import LOGINS, close_client, open_filesystem
 from mlstac.storage._conditions import AZURE, CONDITIONAL, GOOGLE, S3, is_taken, is_unknown, put_if, state_of
 from mlstac.storage._digests import PART_BYTES, digest_of_parts, md5_of, tag_of
 from mlstac.storage._objects import named_error
+from mlstac.storage._opened import Opened
 from mlstac.storage._retry import Retry, TransientError
 from mlstac.storage._times import time_of
 from mlstac.storage._urls import redact, scheme_of
@@ -202,7 +203,14 @@ class Store:
 
     def open(self, name: str) -> Any:
         """A file to read from here and there: what is asked for is fetched, and little beside."""
-        return self._do("opening", name, lambda: self._fs.open(self._path(name), "rb", block_size=256 * 1024))
+
+        def missing() -> NoReturn:
+            raise MissingFileError(f"{self.at(name)} is not there; fetch or write it again")
+
+        def attempt(call: Callable[[], _Result]) -> _Result:
+            return self._do("reading", name, call, missing=missing)
+
+        return Opened(attempt(lambda: self._fs.open(self._path(name), "rb", block_size=256 * 1024)), attempt)
 
     def send(
         self,

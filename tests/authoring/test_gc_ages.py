@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 import mlstac
-from mlstac.errors import InvalidArgumentError, MissingFileError
+from mlstac.errors import AccessError, InvalidArgumentError, MissingFileError
 from mlstac.storage import Store
 from tests.authoring.scenes import read_scene, values_of
 from tests.authoring.test_gc import files
@@ -89,7 +89,7 @@ def test_what_was_superseded_goes_when_it_is_a_day_old(host, tmp_path, later):  
     assert values(host.url, host.options) == [50, 51, 52]
 
 
-def broken_parts(url, *, whole=1):
+def broken_parts(url, *, whole=1, options=None):
     """Parts that broke off on a machine that is gone."""
 
     def failing():
@@ -98,12 +98,19 @@ def broken_parts(url, *, whole=1):
 
     parts = [partial(read_scene, number) for number in range(whole)]
     with pytest.raises(RuntimeError, match="camera"):
-        write_parts(url, [*parts, failing])
+        write_parts(url, [*parts, failing], options=options)
 
 
-def write_parts(url, parts):
+def write_parts(url, parts, *, options=None):
     return mlstac.write_parts(
-        parts, url, id="scenes", license="MIT", shard_size=SHARD_BYTES, card=False, overwrite=True
+        parts,
+        url,
+        id="scenes",
+        license="MIT",
+        shard_size=SHARD_BYTES,
+        card=False,
+        overwrite=True,
+        storage_options=options,
     )
 
 
@@ -150,6 +157,44 @@ def test_parts_of_this_machine_are_kept_until_they_are_given_up(url, later):
     assert list_files(url) == there
     later(0)
     assert set(mlstac.gc(url, unfinished=True).files) >= there - whole
+    assert list_files(url) == whole
+
+
+@pytest.mark.parametrize("host", ["s3"], indirect=True)
+def test_a_journal_that_cannot_be_read_takes_no_shard_with_it(host, later):  # noqa: F811
+    mlstac.write(read_scene(9), host.url, license="MIT", card=False, storage_options=host.options)
+    broken_parts(host.url, options=host.options)
+    there = set(host.store().list())
+    later(9)
+    host.gate.fail("GET", r"\.mlstac/parts/.*\.parquet", 403, code="AccessDenied")
+    with pytest.raises(AccessError, match=r"reading .*\.parquet: access refused"):
+        mlstac.gc(host.url, storage_options=host.options)
+    assert set(host.store().list()) == there
+
+
+def test_a_shard_that_is_younger_than_the_journals_that_tell_of_it_stays(url, tmp_path, monkeypatch):
+    mlstac.write(read_scene(9), url, license="MIT", card=False)
+    whole = list_files(url)
+    with another_machine(monkeypatch, tmp_path / "lost"):
+        broken_parts(url)
+    there = list_files(url) - whole
+    shards = {name for name in there if name.endswith(".safetensors")}
+    for name in there - shards:
+        age(url, name, 3)
+    found = mlstac.gc(url)  # the names may be a new writer's, whose line is not there yet
+    assert set(found.files) == there - shards
+    assert set(found.young) == shards
+    assert list_files(url) == whole | shards
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1" + bytes(50) + b"PAR1", b"no table"])
+def test_what_only_has_the_name_of_a_journals_line_tells_of_nothing(url, data):
+    mlstac.write(read_scene(9), url, license="MIT", card=False)
+    whole = list_files(url)
+    line = ".mlstac/parts/0123456789abcdef/00000/00000/000000.parquet"
+    with Store(url) as store:
+        store.put(line, data)
+    assert set(mlstac.gc(url, older_than="0s").files) == {line}
     assert list_files(url) == whole
 
 

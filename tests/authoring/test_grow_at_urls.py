@@ -14,7 +14,7 @@ import pytest
 import mlstac
 from mlstac.authoring._depot import StoreDepot
 from mlstac.authoring._remote import RemoteTarget
-from mlstac.errors import CatalogError, ChangedError, ExistsError, MissingFileError, ShardError
+from mlstac.errors import AccessError, CatalogError, ChangedError, ExistsError, MissingFileError, ShardError
 from mlstac.storage import Store
 from tests.authoring.test_publish import host, samples  # noqa: F401 - a fixture
 
@@ -452,3 +452,13 @@ def test_a_header_that_is_not_of_its_shard_refuses_the_append(tmp_path):
     shard.write_bytes(b"\xff" * shard.stat().st_size)
     with pytest.raises(ShardError, match=r"test/00000\.safetensors"):
         mlstac.append(tmp_path / "a", samples(6, 8), **HERE)
+
+
+def test_a_header_that_may_not_be_read_is_an_error_of_ours(host, tmp_path):  # noqa: F811
+    host.publish(author(tmp_path / "chips"))
+    there = host.store().list()
+    # Of Azure and Google opening asks for what is known of the file, which is allowed.
+    host.gate.fail("GET", r"test/00000\.safetensors(\?alt=media| |$)", 403, code="AccessDenied")
+    with pytest.raises(AccessError, match=r"reading .*test/00000\.safetensors: access refused"):
+        append(host, named(20, 22))
+    assert host.store().list() == there
