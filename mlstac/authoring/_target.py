@@ -286,9 +286,9 @@ class NewFile:
         with named_errors("writing", self._path):
             while rest:  # the system may take fewer bytes than it is given (2 GiB at most on Linux)
                 rest = rest[os.write(self._descriptor, rest) :]
-        if self.size - self._begun >= _WRITEBACK_BYTES:
-            begin_writeback(self._descriptor, self._begun, self.size - self._begun)
-            self._begun = self.size
+            if self.size - self._begun >= _WRITEBACK_BYTES:
+                begin_writeback(self._descriptor, self._begun, self.size - self._begun)
+                self._begun = self.size
 
     def sync(self) -> None:
         """Flush to the disk what is written so far: what is left for the end is then quick."""

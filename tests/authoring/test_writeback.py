@@ -1,13 +1,16 @@
 """Written bytes that are on their way to the disk before they are flushed."""
 
+import ctypes
+import errno
 import os
 import sys
 
 import pytest
 
-from mlstac.authoring import _target
+from mlstac.authoring import _target, _writeback
 from mlstac.authoring._target import Target
 from mlstac.authoring._writeback import begin_writeback
+from mlstac.errors import StorageError
 
 MIB = 2**20
 
@@ -27,6 +30,30 @@ def test_what_cannot_be_begun_is_left_to_the_flush(tmp_path):
     finally:
         os.close(read)
         os.close(write)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_bytes_that_the_disk_refuses_are_an_error_that_names_the_file(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        ctypes.set_errno(number)
+        return -1
+
+    monkeypatch.setattr(_writeback, "_system_call", lambda: refuse)
+    with pytest.raises(StorageError, match=os.strerror(number)), Target(tmp_path).create("x") as file:
+        file.write(bytes(9 * MIB))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_a_system_that_forbids_the_call_still_writes(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        ctypes.set_errno(number)
+        return -1
+
+    monkeypatch.setattr(_writeback, "_system_call", lambda: refuse)
+    with Target(tmp_path).create("x") as file:
+        file.write(bytes(9 * MIB))
+    assert (tmp_path / "x").stat().st_size == 9 * MIB
 
 
 def test_a_large_file_goes_to_the_disk_while_it_is_written(tmp_path, monkeypatch):
