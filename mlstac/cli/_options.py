@@ -9,10 +9,13 @@ from mlstac.errors import InvalidArgumentError
 def read_options(given: list[str]) -> dict[str, Any]:
     """Read ``name=value`` pairs: a value that is JSON is taken as such, any other as text; dots lead inwards.
 
+    A header is text whatever it looks like: a key such as ``1e5`` is no number.
+
     Raises
     ------
     InvalidArgumentError
-        For a text without ``=``; it is not repeated, for it may be a secret.
+        For a text without ``=``, which is not repeated, for it may be a secret; or for a name within an option that
+        has a value of its own.
     """
     options: dict[str, Any] = {}
     for number, text in enumerate(given, start=1):
@@ -23,8 +26,15 @@ def read_options(given: list[str]) -> dict[str, Any]:
         inside = options
         for part in outer:
             inside = inside.setdefault(part, {})
-        try:
-            inside[last] = json.loads(value)
-        except ValueError:
-            inside[last] = value
+            if not isinstance(inside, dict):
+                raise InvalidArgumentError(f"option {number} gives {name}, but {part} has a value already; give one")
+        read = _read(value)
+        inside[last] = value if "headers" in outer and not isinstance(read, str) else read
     return options
+
+
+def _read(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
