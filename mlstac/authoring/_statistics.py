@@ -82,6 +82,8 @@ def measure(values: NDArray[Any], *, band_axis: int | None = None, nodata: Nodat
 
 def _measure(values: NDArray[Any], nodata: float | int | None) -> list[Partial]:
     n_bands = values.shape[1]
+    if not n_bands:
+        return []
     tally: IntegerSums | FloatSums
     if values.dtype.kind in "iub":
         tally, pieces = IntegerSums(n_bands, values.dtype, nodata), _short_pieces(values)

@@ -192,6 +192,11 @@ def test_class_counts_are_those_of_numpy(dtype, data):
     assert count_values(values) == dict(zip(distinct.tolist(), counts.tolist(), strict=True))
 
 
+@pytest.mark.parametrize("dtype", ["u1", "<f4"])
+def test_samples_without_a_band_have_statistics_of_none(dtype):
+    assert measure(np.zeros((2, 0, 5, 5), dtype), band_axis=0, nodata=3) == []
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("start", [0, 1])
 def test_millions_of_class_numbers_are_counted_as_numpy_counts_them(dtype, start):
