@@ -16,8 +16,9 @@ WIRE_BYTES = 48 * 1024 * 1024
 later each ends, the first that somebody waits for with the last. So many bytes are what a link of 1 GB/s carries in two
 round trips of 25 ms."""
 
-WIRE_REQUESTS = 8
-"""Requests that are under way whatever their bytes: some servers give each of them no more than a share."""
+WIRE_REQUESTS = 16
+"""Requests that are under way whatever their bytes, as many as `Pace` begins with: object stores give each of them no
+more than some 100 MB/s, however wide the link."""
 
 
 class Job:
