@@ -17,7 +17,7 @@ from mlstac.authoring._depot import COLLECTION, Depot, open_depot
 from mlstac.authoring._target import NewFile, Target
 from mlstac.cards import README, name_source
 from mlstac.errors import ChangedError, InvalidArgumentError, MissingFileError
-from mlstac.storage import Stored, is_remote, redact
+from mlstac.storage import Stored, dataset_name, is_remote, redact
 
 _PRIVATE: Final = ".mlstac"
 _FETCHED: Final = f"{_PRIVATE}/fetched"
@@ -52,7 +52,7 @@ class RemoteTarget(Target):
 
     @property
     def name(self) -> str:
-        return self.url.rpartition("/")[2].partition("@")[0]
+        return dataset_name(self.url, endpoint=self._options.get("endpoint"))
 
     def at(self, name: str) -> str:
         return f"{self}/{name}"

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from mlstac.authoring._iterables import count_samples, each_sample, has_index, is_samples
@@ -11,6 +10,7 @@ from mlstac.authoring._writer import Writer
 from mlstac.collection import Collection
 from mlstac.errors import InvalidArgumentError
 from mlstac.sample import Sample
+from mlstac.storage import dataset_name
 
 Samples = Iterable[Any] | Callable[[int], Iterable[Any]]
 
@@ -114,7 +114,7 @@ def as_collection(
             f"a collection and fields of one ({given}) are given; put the fields into the collection"
         )
     if collection is None:
-        return Collection(**{"id": Path(os.fspath(path)).resolve().name or "dataset", **fields})
+        return Collection(**{"id": dataset_name(path) or "dataset", **fields})
     return Collection(**collection) if isinstance(collection, Mapping) else collection
 
 

@@ -10,6 +10,7 @@ from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 from mlstac.collection import Collection, Tensor
 from mlstac.errors import InvalidSampleError
+from mlstac.storage import StorageOptions, assign_options
 
 _AT_ONCE = 1024
 _ITEM = ("id", "type", "stac_version", "stac_extensions", "links", "collection", "geometry", "bbox", "assets")
@@ -29,18 +30,17 @@ def append_samples(
     as_json: bool,
 ) -> None:
     """Add the samples of a dataset to one that is there, each split to its own or all to one."""
-    storage_options = read_options(options)
-    theirs = storage_options if _scheme(source) == _scheme(path) else None
+    theirs, ours = assign_options(source, path, read_options(options))
     given = mlstac.open(source, storage_options=theirs)
     filled = [name for name, part in given.splits.items() if part.n_items]
-    before = mlstac.open(path, storage_options=storage_options)
+    before = mlstac.open(path, storage_options=ours)
     samples: dict[str, Any] = {name: _Samples(given, [name], id_prefix, theirs) for name in filled}
     if split is not None:
         samples = {split: _Samples(given, filled, id_prefix, theirs)} if filled else {}
     written = before
     if samples:
         try:
-            written = mlstac.append(path, samples, version=version, storage_options=storage_options)
+            written = mlstac.append(path, samples, version=version, storage_options=ours)
         except InvalidSampleError as error:
             if "is used twice" not in str(error):
                 raise
@@ -63,7 +63,7 @@ class _Samples:
     """Samples of some splits of a dataset; what an unfinished append has already is not read again."""
 
     def __init__(
-        self, collection: Collection, splits: list[str], prefix: str | None, options: Mapping[str, Any] | None
+        self, collection: Collection, splits: list[str], prefix: str | None, options: StorageOptions
     ) -> None:
         self._collection = collection
         self._splits = splits
@@ -85,10 +85,6 @@ class _Samples:
 def _is_default(name: str, *, split: str, number: int) -> bool:
     """Whether an id is one that samples without an id are given, in one go or in parts."""
     return name == f"{split}-{number:07d}" or re.fullmatch(rf"{re.escape(split)}-\d{{5}}-\d{{7}}", name) is not None
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0] if "://" in url else ""
 
 
 def read_samples(dataset: mlstac.Dataset, *, start: int = 0) -> Iterator[mlstac.Sample]:

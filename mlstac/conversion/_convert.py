@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mlstac.authoring import write
@@ -10,7 +9,7 @@ from mlstac.collection import Collection, Tensor
 from mlstac.conversion._plan import Plan
 from mlstac.conversion._source import make_plan
 from mlstac.errors import InvalidArgumentError, NotFoundError
-from mlstac.storage import StorageOptions, is_remote, scheme_of
+from mlstac.storage import StorageOptions, assign_options, dataset_name
 
 
 def convert(
@@ -59,8 +58,8 @@ def convert(
         As for `mlstac.write`.
     storage_options : mapping or callable, optional
         Of the store that the dataset is written to, as `mlstac.publish` takes them; and for a main.json as
-        `mlstac.load` does. Where those are at two kinds of places they are the first's alone: no credentials go to
-        another host.
+        `mlstac.load` does. Where those are at two kinds of places (S3 and the Hub, say) they are the first's alone: no
+        credentials go to another host.
     allow_hosts
         For a main.json, as `mlstac.load` takes them.
     **collection_fields
@@ -90,9 +89,8 @@ def convert(
         given = ", ".join(collection_fields)
         raise InvalidArgumentError(f"a collection and fields of one ({given}) are given; put the fields into it")
     from_text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
-    is_shared = not is_remote(path) or scheme_of(from_text) == scheme_of(os.fspath(path))
-    options = storage_options if is_shared else None
-    plan, names = make_plan(source, kind, storage_options=options, allow_hosts=allow_hosts)
+    theirs, ours = assign_options(from_text, path, storage_options)
+    plan, names = make_plan(source, kind, storage_options=theirs, allow_hosts=allow_hosts)
     _describe(plan, bands if bands is not None else names, classes, asked=bands is not None)
     described = _collection(plan, collection, collection_fields, path)
     samples: Any = plan.splits
@@ -111,13 +109,9 @@ def convert(
         compression=compression,
         split_by=split_by,
         overwrite=overwrite,
-        storage_options=_mapping(storage_options) if is_remote(path) else None,
+        storage_options=ours,
         progress=progress,
     )
-
-
-def _mapping(options: StorageOptions) -> Mapping[str, Any] | None:
-    return options() if callable(options) else options
 
 
 def _describe(plan: Plan, bands: Any, classes: Any, *, asked: bool) -> None:
@@ -147,5 +141,5 @@ def _collection(
     else:
         said = dict(collection or fields)
     tensors = plan.tensors | dict(said.pop("tensors", None) or {})
-    found = {"id": Path(os.fspath(path)).resolve().name or "dataset"} | plan.fields | said
+    found = {"id": dataset_name(path) or "dataset"} | plan.fields | said
     return Collection(**found, tensors=tensors)

@@ -1,5 +1,6 @@
 """Bytes by URL: ranges into buffers, small files, maps of local files, and a server for tests and demonstrations."""
 
+from mlstac.storage._address import assign_options, dataset_name
 from mlstac.storage._cache import Cache
 from mlstac.storage._download import Download, download
 from mlstac.storage._fetcher import Fetcher
@@ -25,6 +26,8 @@ __all__ = [
     "StorageOptions",
     "Store",
     "Stored",
+    "assign_options",
+    "dataset_name",
     "download",
     "file_size",
     "find_token",

@@ -229,7 +229,8 @@ def test_what_is_written_to_the_hub_shows_in_one_commit(hub, cache):
     program = (
         "import mlstac\n"
         "from tests.authoring.test_publish import samples\n"
-        "mlstac.write(samples(0, 9), 'hf://datasets/me/chips', license='MIT', shard_size='7kB')\n"
+        "made = mlstac.write(samples(0, 9), 'hf://datasets/me/chips@main', license='MIT', shard_size='7kB')\n"
+        "assert made.id == 'chips', made.id\n"
     )
     subprocess.run(
         [sys.executable, "-c", program],

@@ -1,5 +1,6 @@
 """Runs the command line as people do: the installed program, in a process of its own."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,24 @@ def run(tmp_path):
     def run(*arguments):
         command = [str(MLSTAC), *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+
+    return run
+
+
+@pytest.fixture
+def run_with(tmp_path):
+    """Run `mlstac ARGUMENTS` in an empty folder with more in the environment."""
+
+    def run(environment, *arguments):
+        return subprocess.run(
+            [str(MLSTAC), *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
 
     return run
 

@@ -88,3 +88,17 @@ def test_a_prefix_keeps_ids_apart_and_is_named_where_it_would_help(run, flood, t
     assert done.returncode == 0, done.stderr
     after = [row["id"] for row in mlstac.load(tmp_path / "a", split="more", framework="numpy").metadata]
     assert after == [f"again/{name}" for name in before]
+
+
+def test_a_token_opens_both_where_both_are_of_one_hub_in_two_spellings(run_with, hub, tmp_path):
+    for name in ("a", "b"):
+        folder = numbered(tmp_path / name, 0, 3)
+        files = {path: path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()}
+        hub.put(f"me/{name}", {name: path.read_bytes() for path, name in files.items() if name[0] != "."}, private=True)
+    out = {**hub.environment, "HF_TOKEN": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = run_with(out, "append", "hf://datasets/me/a", "me/b", "-O", f"token={hub.token}")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip() == "added 3 samples (train 3); version 1.1.0"
+    here = run_with(out, "append", tmp_path / "a", "me/b", "-O", f"token={hub.token}")  # a folder needs none
+    assert here.returncode == 0, here.stderr
+    assert hub.token not in done.stdout + done.stderr + here.stdout + here.stderr

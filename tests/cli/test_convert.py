@@ -62,3 +62,19 @@ def test_options_of_the_store_do_not_go_to_the_host_of_the_source(tmp_path, moto
     ds = mlstac.load(url, framework="numpy", storage_options=moto_s3)
     assert len(ds) == 11
     ds.close()
+
+
+def test_a_token_opens_both_where_both_are_of_one_hub_in_two_spellings(run_with, hub, tmp_path):
+    root = write_dataset(tmp_path / "old", version="beta", links=f"{hub.url}/datasets/me/old/resolve/main/{{}}/")
+    hub.put("me/old", {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.*")}, private=True)
+    out = {**hub.environment, "HF_TOKEN": "", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for source in ("me/old", f"{hub.url}/datasets/me/old/tree/main"):
+        refused = run_with(out, "convert", source, "hf://datasets/me/new", "-O", "token=hf_wrong")
+        assert refused.returncode == 1
+        assert "hf_wrong" not in refused.stdout + refused.stderr
+        hub.repositories.pop("me/new", None)
+        done = run_with(out, "convert", source, "hf://datasets/me/new", "-O", f"token={hub.token}")
+        assert done.returncode == 0, done.stderr
+        assert hub.token not in done.stdout + done.stderr
+        assert "wrote 16 samples" in done.stderr
+    assert {asked.token for asked in hub.asked if asked.host == "localhost"} == {None}

@@ -1,31 +1,8 @@
 """`mlstac publish` and `mlstac download`: there and back, from a shell."""
 
 import json
-import os
-import subprocess
-
-import pytest
 
 import mlstac
-from tests.cli.conftest import MLSTAC
-
-
-@pytest.fixture
-def run_with(tmp_path):
-    """Run `mlstac ARGUMENTS` with more in the environment."""
-
-    def run(environment, *arguments):
-        return subprocess.run(
-            [str(MLSTAC), *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
-
-    return run
 
 
 def options_of(moto_s3):
