@@ -85,9 +85,9 @@ class Gathering:
         number = self._numbers.get(split, self.session.first_shard(split))
         name = shard_name(split, number) + shard.name.removeprefix(shard_name(split, shard.number))
         self.session.make_folder(name.rpartition("/")[0])
-        # Killed between here and the journal's line, the next call finds the shard under its new name.
+        # Killed between here and the journal's line, the next call finds the shard under its new name, or in both.
         if source.exists(shard.name):
-            target.move_in(source.path(shard.name), name)
+            target.take_over(source.path(shard.name), name)
         elif target.size(name) != shard.size:
             raise StorageError(f"a shard of {job.what} is lost ({source.path(shard.name)}); use overwrite=True")
         record = replace(shard, name=name, number=number, part=job.name, part_shards=part_shards)

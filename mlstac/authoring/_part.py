@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mlstac.authoring._iterables import each_sample
-from mlstac.authoring._journal import Journal, Run
+from mlstac.authoring._journal import PRIVATE, Journal, Run
 from mlstac.authoring._remote import open_target
 from mlstac.authoring._remote_part import RemotePart
 from mlstac.authoring._samples import ChangedSamplesError
@@ -13,7 +13,8 @@ from mlstac.authoring._splitting import Splitting
 from mlstac.authoring._target import Target
 from mlstac.authoring._writer import Writer
 from mlstac.collection import Collection
-from mlstac.storage import is_remote
+from mlstac.errors import StorageError
+from mlstac.storage import is_remote, redact
 
 Part = Callable[[], Iterable[Any]]
 
@@ -34,8 +35,11 @@ class PartJob:
     batched: bool
     home: str
     """The dataset's folder, or its URL."""
+    root: str | None
+    """The folder on a disk in which the part is written: the dataset's, or for the Hub, which takes no shard alone, the
+    working folder of the dataset; None where it goes straight to a store."""
     place: str
-    """Of the part's journal, in it."""
+    """Of the part's journal, in the dataset's folder or that one."""
     folder: str | None
     """Of the part's shards in each split, at a store."""
     storage_options: Mapping[str, Any] | None
@@ -44,9 +48,18 @@ class PartJob:
 
     def target(self) -> Target:
         """Where the part is written."""
-        if is_remote(self.home):
+        if self.root is None:
             return RemotePart(self.home, self.storage_options, folder=self.place)
-        return Target(Target(self.home).path(self.place))
+        return Target(Target(self.root).path(self.place))
+
+    def check_seen(self) -> None:
+        """Raise StorageError where this process does not see the working folder that was made for the parts."""
+        if self.root is not None and is_remote(self.home) and not Target(self.root).exists(PRIVATE):
+            raise StorageError(
+                f"{redact(self.home)}: the Hub takes a dataset by one commit, so its parts wait in {self.root}, and a"
+                " worker on another machine does not see that; use threads or processes of one machine, set"
+                " XDG_CACHE_HOME to a folder that all see, or write to such a folder and publish that"
+            )
 
     @property
     def what(self) -> str:
@@ -55,6 +68,7 @@ class PartJob:
 
 def write_part(job: PartJob) -> int:
     """Write one part, or what is left of it, in whatever process this is; the number of its samples."""
+    job.check_seen()
     target = job.target()
     try:
         return _write_part(job, target)

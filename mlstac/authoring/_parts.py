@@ -26,7 +26,7 @@ from mlstac.authoring._write import as_collection
 from mlstac.authoring._writer import Writer
 from mlstac.collection import Collection, check_split_name
 from mlstac.errors import InvalidArgumentError, StorageError
-from mlstac.storage import is_remote, parse_hub, redact
+from mlstac.storage import is_remote
 
 
 def write_parts(
@@ -58,8 +58,9 @@ def write_parts(
         Of the split ``train``, or of each split. A callable takes no argument and returns an iterable of samples. To
         go to another process it must be picklable: a function at the top of a module, or `functools.partial` of one.
     path : str or path-like
-        Folder of the dataset, which every worker must see under this path. Or a URL as `publish` takes it, but for the
-        Hub's: each worker uploads its own shards, and nothing but the store is shared.
+        Folder of the dataset, which every worker must see under this path. Or a URL as `publish` takes it: each worker
+        uploads its own shards, and nothing but the store is shared. To the Hub goes one commit, from this machine: the
+        parts wait in the user's cache (``XDG_CACHE_HOME``, else ``~/.cache``), which the workers must see.
     collection : Collection or mapping, optional
         As for `write`. Describe the tensors in it where the first samples of two parts might not show the same.
     executor : concurrent.futures.Executor, optional
@@ -82,7 +83,8 @@ def write_parts(
         If the call or a sample cannot be meant, or two parts do not fit together; the other parts stay for the next
         call.
     StorageError
-        If a worker died and its executor does not start the part again; the same call goes on.
+        If a worker died and its executor does not start the part again; the same call goes on. If a worker does not see
+        the folder that the parts are written in.
     ExistsError
         If the path holds a dataset, or another writer is at work there.
 
@@ -107,25 +109,22 @@ def write_parts(
             )
         collection = splitting.say(collection)
     options: dict[str, Any] = {"shard_size": shard_size, "layout": layout, "compression": compression}
-    if is_remote(path) and parse_hub(os.fspath(path)) is not None:
-        raise InvalidArgumentError(
-            f"{redact(os.fspath(path))}: the Hub takes a dataset by one commit, not in parts; write the parts to a"
-            " folder that all workers see, and then publish that"
-        )
-    whole = Writer(path, collection, overwrite=overwrite, storage_options=storage_options, **options)
+    whole = Writer(path, collection, overwrite=overwrite, storage_options=storage_options, progress=progress, **options)
     counts = {split: len(some) for split, some in by_split.items()}
     settings = {**whole.settings(), "parts": counts, "split_by": None if splitting is None else splitting.to_json()}
     session = Session(whole.target, settings=settings, overwrite=overwrite)
     try:
-        home = os.fspath(path)
-        if is_remote(path):
+        home = os.fspath(path) if is_remote(path) else str(whole.target.root)
+        root: str | None = None
+        first: int | None = None
+        if whole.target.takes_parts:
             folder = _journals_at_store(settings, session.run)
             first = session.run.settings.get("part_folders")
             if first is None:
                 first = _free_folder(whole.target)
                 session.run.save(part_folders=first, part_journals=folder)
         else:
-            home, first = str(whole.target.root), None
+            root = str(whole.target.root)
             folder = f"{PARTS}/{session.run.number:05d}"
         jobs: list[PartJob] = []
         for split, some in by_split.items():
@@ -142,9 +141,10 @@ def write_parts(
                         splitting,
                         batched,
                         home,
+                        root,
                         place,
                         own,
-                        storage_options,
+                        storage_options if root is None else None,
                         collection,
                         options,
                     )

@@ -4,6 +4,7 @@ The folder has the journal, and what is not yet at the store; it lies over the s
 is seen first. A shard goes up as soon as it is whole, and its copy here goes; the rest goes when the collection does.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlstac.authoring._depot import COLLECTION, Depot, open_depot
-from mlstac.authoring._target import NewFile, Target
+from mlstac.authoring._target import NewFile, Target, named_errors
 from mlstac.cards import README, name_source
 from mlstac.errors import ChangedError, InvalidArgumentError, MissingFileError
 from mlstac.storage import Stored, dataset_name, is_remote, redact
 
 _PRIVATE: Final = ".mlstac"
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+"""Of file systems that give no file two names."""
 _FETCHED: Final = f"{_PRIVATE}/fetched"
 """Copies of files of the store, for those who need them on a disk."""
 
@@ -206,6 +209,23 @@ class RemoteTarget(Target):
             self._listed = None  # the name is somebody else's: the same call takes the next one
             raise
         self._there[name] = Stored(size, None)
+
+    @property
+    def takes_parts(self) -> bool:
+        return self.depot.holds_shards
+
+    def take_over(self, path: Path, name: str) -> None:
+        """Give a whole file a name here besides its own: `refresh` removes one that the journal does not tell of."""
+        with named_errors("linking", path):
+            try:
+                os.link(path, self.path(name))
+                return
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+        with NewFile(self.path(name)) as copy, path.open("rb") as file:
+            while data := file.read(16 * 2**20):
+                copy.write(data)
 
     def drop(self, name: str) -> None:
         if self.depot.holds_shards:

@@ -232,8 +232,13 @@ class Target:
         for name in names:
             self.remove(name)
 
-    def move_in(self, path: Path, name: str) -> None:
-        """Give a whole file of the same file system a name here, in one step."""
+    @property
+    def takes_parts(self) -> bool:
+        """Whether a worker elsewhere can bring the shards of a part here by itself."""
+        return False
+
+    def take_over(self, path: Path, name: str) -> None:
+        """Give a whole file of the same file system a name here, in one step; it may lose the one that it has."""
         with named_errors("moving", path):
             os.replace(path, self.path(name))
             _sync_folder(self.path(name).parent)

@@ -62,9 +62,7 @@ def append_samples(
 class _Samples:
     """Samples of some splits of a dataset; what an unfinished append has already is not read again."""
 
-    def __init__(
-        self, collection: Collection, splits: list[str], prefix: str | None, options: StorageOptions
-    ) -> None:
+    def __init__(self, collection: Collection, splits: list[str], prefix: str | None, options: StorageOptions) -> None:
         self._collection = collection
         self._splits = splits
         self._prefix = prefix

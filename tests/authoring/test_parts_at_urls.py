@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
@@ -9,9 +12,10 @@ import numpy as np
 import pytest
 
 import mlstac
-from mlstac.errors import ExistsError, InvalidArgumentError
+from mlstac.errors import ExistsError
 from mlstac.storage import Store
 from tests.authoring.scenes import dask_client, read_scene, read_scene_and_die_once, values_of
+from tests.authoring.test_grow_at_urls import working_folders
 from tests.authoring.test_parts import SHARD_BYTES
 
 URL = "s3://bucket/scenes"
@@ -120,7 +124,7 @@ def test_what_failed_goes_on_from_another_machine(options, tmp_path, cache, monk
     }
 
 
-def test_a_dataset_is_replaced_only_when_asked_and_the_hub_is_refused(options):
+def test_a_dataset_is_replaced_only_when_asked(options):
     parts = [partial(read_scene, 0)]
     write(parts, options)
     with pytest.raises(ExistsError, match="already holds a dataset"):
@@ -132,5 +136,114 @@ def test_a_dataset_is_replaced_only_when_asked_and_the_hub_is_refused(options):
     ds = mlstac.load(URL, framework="numpy", storage_options=options)
     assert [int(ds[number]["x"][0, 0, 0]) for number in range(len(ds))] == list(values_of(2))
     ds.close()
-    with pytest.raises(InvalidArgumentError, match="one commit"):
-        mlstac.write_parts(parts, "hf://datasets/me/scenes", id="scenes")
+
+
+_HUB = """
+import os, signal, sys
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import mlstac
+from mlstac.authoring._journal import Run
+from tests.authoring.scenes import read_scene, values_of
+from tests.authoring.test_parts import SHARD_BYTES
+
+URL = "hf://datasets/me/scenes"
+
+
+def write(executor, n=3, **settings):
+    parts = [partial(read_scene, number) for number in range(n)]
+    given = dict(id="scenes", license="MIT", shard_size=SHARD_BYTES, card=False) | settings
+    return mlstac.write_parts(parts, URL, executor=executor, **given)
+
+
+def check(n):
+    ds = mlstac.load(URL, framework="numpy")
+    wanted = [value for scene in range(n) for value in values_of(scene)]
+    assert [int(ds[number]["x"][0, 0, 0]) for number in range(len(ds))] == wanted
+    assert [row["id"] for row in ds.metadata] == [f"s{value}" for value in wanted]
+    ds.close()
+
+
+def die_at_line(number):
+    append = Run.append
+
+    def dying(run, rows, record):
+        if record.part is not None and len(run) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        append(run, rows, record)
+
+    Run.append = dying
+
+
+class Elsewhere(Executor):
+    # A worker that does not see the folders of this machine's user.
+
+    def submit(self, work, /, *given, **named):
+        done, cache = Future(), os.environ["XDG_CACHE_HOME"]
+        os.rename(cache, cache + "-hidden")
+        try:
+            done.set_result(work(*given, **named))
+        except Exception as error:
+            done.set_exception(error)
+        finally:
+            os.rename(cache + "-hidden", cache)
+        return done
+
+
+exec(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def on_hub(hub, cache):
+    """Run a line of a program that writes parts to the Hub."""
+
+    def run(line, status=0):
+        done = subprocess.run(
+            [sys.executable, "-c", _HUB, line],
+            env={**os.environ, **hub.environment, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=150,
+        )
+        assert done.returncode == status, done.stderr[-2000:]
+        assert hub.token not in done.stdout + done.stderr
+        return done.stderr
+
+    return run
+
+
+def test_parts_go_to_the_hub_by_one_commit(hub, on_hub, cache):
+    on_hub("write(ProcessPoolExecutor(2, mp_context=get_context('spawn'))); check(3)")
+    repository = hub.repositories["me/scenes"]
+    assert len(repository.commits) == 2  # that of its making, and ours
+    files = set(repository.commits[repository.refs["main"]])
+    assert not [name for name in files if ".mlstac" in name]
+    shards = sorted(name for name in files if name.endswith(".safetensors"))
+    assert shards == [f"train/{number:05d}.safetensors" for number in range(len(shards))]
+    assert not working_folders(cache)
+    on_hub("write(ThreadPoolExecutor(2), 2, overwrite=True); check(2)")
+    on_hub("mlstac.append(URL, list(read_scene(2)), card=False); check(3)")
+    assert len(repository.commits) == 4
+
+
+@pytest.mark.parametrize("line", [0, 3, 6])
+def test_parts_for_the_hub_go_on_where_they_were_killed(hub, on_hub, cache, line):
+    on_hub(f"die_at_line({line}); write(None)", status=-signal.SIGKILL)
+    assert "me/scenes" not in hub.repositories
+    [folder] = (cache / "mlstac" / "writing").iterdir()
+    whole = {path.stat().st_ino for path in folder.glob("train/*.safetensors")}
+    assert len(whole) == line + 1  # one of which the journal does not tell
+    on_hub("write(ThreadPoolExecutor(2)); check(3)")
+    assert len(hub.repositories["me/scenes"].commits) == 2
+    assert not working_folders(cache)
+
+
+def test_a_worker_that_does_not_see_the_parts_for_the_hub_is_told_so(hub, on_hub):
+    said = on_hub("write(Elsewhere())", status=1)
+    assert "StorageError: hf://datasets/me/scenes: the Hub takes a dataset by one commit" in said
+    assert "XDG_CACHE_HOME" in said
+    on_hub("write(None); check(3)")
