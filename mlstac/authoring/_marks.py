@@ -8,9 +8,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlstac.authoring._target import TEMPORARY, Target
+from mlstac.authoring._target import TEMPORARY, Target, named_errors
 from mlstac.collection import Collection
-from mlstac.errors import MlstacError
+from mlstac.errors import FormatError, MissingFileError, ShardError, StorageError
 from mlstac.sample import (
     MAX_HEADER_BYTES,
     SUMMARY_KEY,
@@ -51,28 +51,57 @@ def is_temporary(name: str) -> bool:
 
 
 def is_ours(target: Target, name: str, collection: Collection) -> bool:
-    """Whether a file bears the mark that mlstac gives to those that it writes."""
-    last = last_of(name)
+    """Whether a file bears the mark that mlstac gives to those that it writes.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read: nobody can say then whose it is.
+    MissingPackageError
+        If it is compressed and zstandard is not installed.
+    """
     if "/" not in name or target.is_link(name):
         return False
     try:
-        if SHARD.fullmatch(last):
-            with target.open(name) as stored:
+        with named_errors("reading", target.path(name)):
+            return _bears_mark(target, name, collection)
+    except MissingFileError:  # gone since
+        return False
+
+
+def _bears_mark(target: Target, name: str, collection: Collection) -> bool:
+    last = last_of(name)
+    if SHARD.fullmatch(last):
+        with target.open(name) as stored:
+            try:
                 header = header_of(stored, name)
-            return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
-        if PART.fullmatch(last):
-            with target.open(name) as stored:
+            except FormatError:
+                return False
+        return {"ml:version", "ml:n_items", "ml:layouts"} <= set(header.metadata)
+    if PART.fullmatch(last):
+        with target.open(name) as stored:
+            try:
                 return SUMMARY_KEY in (pq.read_schema(stored).metadata or {})
-        if last == "catalog.json" and name.count("/") == 1:  # of a split that is no more
+            except (OSError, pa.ArrowException) as error:
+                if getattr(error, "errno", None) is not None or isinstance(error, StorageError):
+                    raise
+                return False  # Arrow calls some of what is no Parquet an OSError, which none of the system's is then
+    if last == "catalog.json" and name.count("/") == 1:  # of a split that is no more
+        try:
             document = json.loads(target.read(name))
             return document.get("id") == f"{collection.id}-{name.partition('/')[0]}" or _has_parts(document)
-    except (OSError, ValueError, MlstacError, pa.ArrowException, AttributeError):
-        return False
+        except (ValueError, AttributeError):
+            return False
     return False
 
 
 def header_of(stored: Any, name: str, *, size: int | None = None) -> Header:
     """The header of a shard, whose frame is the first of a compressed one; little more of the file is read.
+
+    Raises
+    ------
+    ShardError
+        If it has none.
 
     Parameters
     ----------
@@ -80,14 +109,24 @@ def header_of(stored: Any, name: str, *, size: int | None = None) -> Header:
     size : int, optional
         Of the file, where what the header describes is to be held against it; not of a compressed one.
     """
-    file = stored
     if codec_of(name) == ZSTD:
-        file = import_zstandard(name).ZstdDecompressor().stream_reader(stored, read_across_frames=True)
-    first = file.read(8)
-    data = first + file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
+        package = import_zstandard(name)
+        file = package.ZstdDecompressor().stream_reader(stored, read_across_frames=True)
+        try:
+            data = _first_bytes(file)
+        except package.ZstdError as error:
+            raise ShardError(f"{name} is no zstd file ({error}); fetch it again") from error
+    else:
+        file, data = stored, _first_bytes(stored)
     # The size that the header describes: that of a compressed shard's contents nobody else knows.
     described = described_size(data, name=name) or len(data)
     return read_header(data, file_size=described if size is None or file is not stored else size, name=name)
+
+
+def _first_bytes(file: Any) -> bytes:
+    first: bytes = file.read(8)
+    rest: bytes = file.read(min(int.from_bytes(first, "little"), MAX_HEADER_BYTES))
+    return first + rest
 
 
 def _has_parts(document: Mapping[str, Any]) -> bool:

@@ -45,7 +45,8 @@ def named_errors(doing: str, path: Path) -> Iterator[None]:
                 " again: it goes on after the last whole shard"
             ) from error
         if error.errno in _REFUSED:
-            raise AccessError(f"{doing} {path}: {reason}; choose a folder that this user may write to") from error
+            mend = "let this user read it" if doing == "reading" else "choose a folder that this user may write to"
+            raise AccessError(f"{doing} {path}: {reason}; {mend}") from error
         if isinstance(error, FileNotFoundError):
             raise MissingFileError(f"{doing} {path}: {reason}") from error
         if isinstance(error, FileExistsError | NotADirectoryError):

@@ -128,6 +128,7 @@ def test_files_of_others_stay_whatever_they_are_called(tmp_path):
     safetensors.numpy.save_file({"weights": np.ones(3)}, path / "train" / "00077.safetensors")
     shutil.copy(path / "train" / "00003.safetensors", path / "train" / "best.safetensors")
     (path / "train" / "00078.safetensors").write_bytes(b"not a shard")
+    (path / "train" / "00080.safetensors.zst").write_bytes(b"no zstd either")
     (path / "train" / "catalog-00009.parquet").write_bytes(b"PAR1 no")
     (path / "notes").mkdir()
     (path / "notes" / "catalog.json").write_text('{"id": "mine", "links": []}')
@@ -135,7 +136,8 @@ def test_files_of_others_stay_whatever_they_are_called(tmp_path):
     (path / "train" / ".hidden").write_text("h")
     os.symlink(path / "train" / "00000.safetensors", path / "train" / "00079.safetensors")
     found = mlstac.gc(path)
-    mine = {"train/00077.safetensors", "train/00078.safetensors", "train/catalog-00009.parquet"}
+    mine = {f"train/{name}" for name in ("00077.safetensors", "00078.safetensors", "00080.safetensors.zst")}
+    mine.add("train/catalog-00009.parquet")
     assert {line.split(",")[0] for line in found.kept} == {*mine, "train/00079.safetensors"}
     assert mine | {"train/best.safetensors", "README.md", "notes/catalog.json", "train/.hidden"} <= files(path)
     assert "train/00000.safetensors" not in files(path)

@@ -172,6 +172,20 @@ def test_a_journal_that_cannot_be_read_takes_no_shard_with_it(host, later):  # n
     assert set(host.store().list()) == there
 
 
+@pytest.mark.parametrize("name", ["train/00000.safetensors", "train/catalog-00000.parquet", "old/catalog.json"])
+@pytest.mark.parametrize("host", ["s3"], indirect=True)
+def test_a_file_that_cannot_be_read_is_neither_ours_nor_anybody_elses(host, name):  # noqa: F811
+    splits = {"train": read_scene(9), "old": read_scene(8)}
+    mlstac.write(splits, host.url, license="MIT", card=False, storage_options=host.options)
+    mlstac.write(read_scene(7), host.url, license="MIT", card=False, overwrite=True, storage_options=host.options)
+    there = set(host.store().list())
+    assert name in mlstac.gc(host.url, older_than="0s", dry_run=True, storage_options=host.options).files
+    host.gate.fail("GET", name.replace(".", r"\."), 403, code="AccessDenied")
+    with pytest.raises(AccessError, match=f"reading .*{name}: access refused"):
+        mlstac.gc(host.url, older_than="0s", storage_options=host.options)
+    assert set(host.store().list()) == there
+
+
 def test_a_shard_that_is_younger_than_the_journals_that_tell_of_it_stays(url, tmp_path, monkeypatch):
     mlstac.write(read_scene(9), url, license="MIT", card=False)
     whole = list_files(url)
