@@ -84,7 +84,7 @@ def gc(
         If a writer is at work there: what it holds looks like garbage until it ends. Of a URL, on this machine; see
         the notes.
     MissingFileError
-        If the folder holds neither a dataset nor an unfinished one.
+        If the folder holds neither a dataset nor an unfinished one, nor what is called as files of one are.
     CatalogError
         If a part that the collection names cannot be read: nobody can say which shards are in use.
     ChangedError
@@ -108,7 +108,7 @@ def gc(
     """
     age = None if older_than is None else parse_age(older_than)
     target = open_target(path, storage_options)
-    if not target.exists(COLLECTION) and not target.exists(PRIVATE) and not target.private_there:
+    if not target.exists(COLLECTION) and not target.exists(PRIVATE) and not _has_remains(target):
         target.close()
         raise MissingFileError(f"{target} holds no dataset ({COLLECTION}), nor one that was begun; give its folder")
     if not target.exists(PRIVATE):  # no writer can be at work here
@@ -160,7 +160,7 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta 
     known = {record.name for run in runs for record in run.records()} | journals.shards | journals.young
     # The writer of what is given up would hold the lock that is held here.
     given_up = journals.given_up | ({record.name for record in broken.records()} if broken and unfinished else set())
-    private, found = list(_private_files(target, gone, runs)), []
+    private, found = set(_private_files(target, gone, runs)), []
     for name in split_files(target):
         if name in used:
             continue
@@ -187,15 +187,25 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta 
                 f"{target.at(COLLECTION)} was changed by somebody else meanwhile, and nothing is removed; make the same"
                 " call again"
             )
+        # Broken off here, the next call finds what is left by the journals that tell of it: they go after it.
+        hidden = {*private, *journals.abandoned}
+        target.remove_all([name for name in files if name not in hidden], there_alone=journals.abandoned)
         for run in gone:
             run.discard(shards=False)
-        beyond = set(journals.abandoned)
-        target.remove_all([name for name in files if name not in beyond], there_alone=journals.abandoned)
+        target.remove_all(name for name in files if name in private)
         for folder in sorted({name.rpartition("/")[0] for name in files}, key=len, reverse=True):
             while folder:
                 target.remove_folder_if_empty(folder)
                 folder = folder.rpartition("/")[0]
     return Garbage(files, kept, dry_run, young)
+
+
+def _has_remains(target: Target) -> bool:
+    """Whether there are journals at a store, or files that are called as ours are."""
+    return bool(target.private_there) or any(
+        "/" in name and (is_temporary(name) or SHARD.fullmatch(last_of(name)) or PART.fullmatch(last_of(name)))
+        for name in split_files(target)
+    )
 
 
 def _orphan(name: str) -> str:

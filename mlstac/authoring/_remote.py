@@ -244,10 +244,13 @@ class RemoteTarget(Target):
     def remove_all(self, names: Iterable[str], *, there_alone: Iterable[str] = ()) -> None:
         names, private = list(names), list(there_alone)
         there = [name for name in names if name in self._there]
+        # Without its run.json nobody goes on with a journal; its lines tell of the shards until those are gone.
+        begins = [name for name in private if name.endswith("run.json")]
+        lines = [name for name in private if not name.endswith("run.json")]
+        if private or there:
+            self.depot.remove([*begins, *there, *lines])
         for name in names:
             super().remove(name)
-        if private or there:
-            self.depot.remove([*private, *there])
         for name in private:
             del self._private[name]
         for name in there:

@@ -1,5 +1,6 @@
 """Files that nothing names any more go; all others stay."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mlstac
+from mlstac.authoring._target import Target
 from mlstac.errors import CatalogError, ExistsError, MissingFileError
 from tests.authoring._read import read_collection, read_tensors
 
@@ -175,6 +177,57 @@ def test_an_unfinished_first_writing_is_kept_until_it_is_given_up(tmp_path):
 
 def write_failing(path):
     mlstac.write(failing(0, 9), path, id="x", card=False, license="MIT", shard_size=2500)
+
+
+@contextlib.contextmanager
+def broken_off(kind, monkeypatch, after):
+    """Whoever removes files is interrupted after so many."""
+    remove, removed = kind.remove, []
+
+    def interrupted(target, name):
+        if len(removed) == after:
+            raise KeyboardInterrupt
+        removed.append(name)
+        remove(target, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "remove", interrupted)
+        yield
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_gc_that_was_broken_off_leaves_nothing_that_nobody_finds(tmp_path, monkeypatch, goes_on):
+    for after in range(99):
+        path = tmp_path / str(after)
+        with pytest.raises(RuntimeError):
+            write_failing(path)
+        try:
+            with broken_off(Target, monkeypatch, after):
+                mlstac.gc(path, unfinished=True)
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        if goes_on:
+            write(path, 0, 9)
+            assert values(path) == list(range(9))
+            assert without_journal(files(path)) == named(path)
+        elif files(path):
+            mlstac.gc(path, unfinished=True)
+        assert goes_on or files(path) == set()
+    assert after > 5
+
+
+def test_what_is_called_as_ours_is_named_where_there_is_neither_collection_nor_journal(tmp_path):
+    path = tmp_path / "a"
+    write(path, 0, 3)
+    (path / "collection.json").unlink()
+    shutil.rmtree(path / ".mlstac")
+    before = files(path)
+    found = mlstac.gc(path)
+    assert not found.files
+    assert any(line.startswith("train/00000.safetensors, for there is no collection.json") for line in found.kept)
+    assert files(path) == before
 
 
 def test_shards_without_a_collection_are_not_taken_for_garbage(tmp_path):

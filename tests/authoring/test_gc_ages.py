@@ -13,7 +13,7 @@ import mlstac
 from mlstac.errors import AccessError, InvalidArgumentError, MissingFileError
 from mlstac.storage import Store
 from tests.authoring.scenes import read_scene, values_of
-from tests.authoring.test_gc import files
+from tests.authoring.test_gc import broken_off, files
 from tests.authoring.test_grow_at_urls import another_machine, author, values
 from tests.authoring.test_grow_at_urls import named as chips
 from tests.authoring.test_parts import SHARD_BYTES
@@ -220,6 +220,34 @@ def test_the_first_parts_of_a_dataset_that_never_was_go_too(url, tmp_path, monke
     assert not list_files(url)
     with pytest.raises(MissingFileError, match="holds no dataset"):
         mlstac.gc(url)
+
+
+def test_a_gc_of_parts_that_was_broken_off_leaves_nothing_that_nobody_finds(url, tmp_path, monkeypatch):
+    for after in range(99):
+        place = f"{url}-{after}"
+        with another_machine(monkeypatch, tmp_path / "lost"):
+            broken_parts(place, whole=0)
+        try:
+            with broken_off(Store, monkeypatch, after):
+                mlstac.gc(place, older_than="0s")
+        except KeyboardInterrupt:
+            assert list_files(place)
+        else:
+            break
+        mlstac.gc(place, older_than="0s")
+        assert not list_files(place)
+    assert after > 3
+
+
+def test_shards_at_a_store_are_named_where_there_is_neither_collection_nor_journal(url):
+    mlstac.write(read_scene(9), url, license="MIT", card=False)
+    with Store(url) as store:
+        store.remove("collection.json")
+    there = list_files(url)
+    found = mlstac.gc(url, older_than="0s")
+    assert not found.files
+    assert any(line.startswith("train/00000.safetensors, for there is no collection.json") for line in found.kept)
+    assert list_files(url) == there
 
 
 def test_a_call_goes_on_where_its_parts_were_taken_from_it(url, tmp_path, monkeypatch):
