@@ -1,14 +1,16 @@
 """A dataset at the Hugging Face Hub as a place to write to: everything by one commit, which follows the one seen."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._hub_seat import Seat, branch_of, digests_of, import_client
 from mlstac.errors import ChangedError, MissingFileError, StateError
-from mlstac.storage import Fetcher, HubPlace, Stored
+from mlstac.storage import Fetcher, HubPlace, Opened, Stored, redact
+
+_Result = TypeVar("_Result")
 
 
 class HubDepot:
@@ -73,10 +75,18 @@ class HubDepot:
         """A file to read from here and there."""
         if name not in self._files():
             raise MissingFileError(f"{self._place.page} has no {self._prefix}{name}; publish it again")
-        with self._seat.named("reading"):
+        url = redact(self._place.file(self._prefix + name, revision=str(self._head)))
+
+        def attempt(call: Callable[[], _Result]) -> _Result:
+            with self._seat.named("reading", url):
+                return call()
+
+        def begin() -> Any:
             filesystem = self._client.HfFileSystem(**self._options, skip_instance_cache=True)
             path = f"datasets/{self._place.repository}@{self._head}/{self._prefix}{name}"
             return filesystem.open(path, "rb", block_size=2**20)
+
+        return Opened(attempt(begin), attempt)
 
     def send(self, name: str, path: Path) -> None:
         """Refuse: all files wait for the commit."""

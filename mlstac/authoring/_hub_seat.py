@@ -147,38 +147,42 @@ class Seat:
                 raise
 
     @contextmanager
-    def named(self, doing: str) -> Iterator[None]:
-        """Raise errors of ours. What the client says is left out: it may hold signed URLs."""
-        page = self._place.page
+    def named(self, doing: str, file: str | None = None) -> Iterator[None]:
+        """Raise errors of ours. What the client says is left out: it may hold signed URLs.
+
+        Parameters
+        ----------
+        file : str, optional
+            URL of the one file that is read; nothing is written then.
+        """
         try:
             yield
         except MlstacError:
             raise
         except Exception as error:  # noqa: BLE001 - the client raises its transport's errors too
-            told = error if isinstance(error, self._client.errors.HfHubHTTPError) else error.__cause__
-            status = _status_of(told)
-        else:
-            return
+            raise self._error(error, doing, file) from None  # a traceback would show what the client says
+
+    def _error(self, error: Exception, doing: str, file: str | None) -> StorageError:
+        told = error if isinstance(error, self._client.errors.HfHubHTTPError) else error.__cause__
+        status = _status_of(told)
+        where = f"{doing} {self._place.page if file is None else file}"
+        can = "write there" if file is None else "read it"
+        again = "make the same call again"
+        if file is None:
+            again = f"nothing is shown of what was uploaded: {again}, and it goes on"
         if not status:
-            raise UnavailableError(
-                f"{doing} {page}: the connection broke off; nothing is shown of what was uploaded: make the same "
-                f"call again, and it goes on"
-            )
+            return UnavailableError(f"{where}: the connection broke off; {again}")
         said = (getattr(told, "server_message", None) or "").split("\n")[0][:200]
-        shown = f"{doing} {page}: the Hub answered {status}{f' ({said})' if said and '://' not in said else ''}"
+        shown = f"{where}: the Hub answered {status}{f' ({said})' if said and '://' not in said else ''}"
         if status in (401, 403):
-            raise AccessError(
-                f"{shown}; log in with `hf auth login` (or set HF_TOKEN) with a token that may write there"
-            )
+            return AccessError(f"{shown}; log in with `hf auth login` (or set HF_TOKEN) with a token that may {can}")
         if status == 404:
-            raise MissingFileError(f"{shown}; check the name, and that your token may write there")
+            return MissingFileError(f"{shown}; check the name, and that your token may {can}")
         if status == 412:
-            raise ChangedError(
+            return ChangedError(
                 f"{shown}; somebody else has put a commit there meanwhile: look at it, then make the same call again"
             )
-        raise UnavailableError(
-            f"{shown}; nothing is shown of what was uploaded: make the same call again, and it goes on"
-        )
+        return UnavailableError(f"{shown}; {again}")
 
 
 def counted_addition(client: ModuleType, path: str, file: Path | bytes, sent: Callable[[int], object]) -> Any:

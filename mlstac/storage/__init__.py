@@ -6,6 +6,7 @@ from mlstac.storage._download import Download, download
 from mlstac.storage._fetcher import Fetcher
 from mlstac.storage._files import MappedFile, file_size, map_file, read_bytes
 from mlstac.storage._hub import HubPlace, find_token, hub_endpoint, parse_hub
+from mlstac.storage._opened import Opened
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read
 from mlstac.storage._retry import Retry
@@ -20,6 +21,7 @@ __all__ = [
     "Fetcher",
     "HubPlace",
     "MappedFile",
+    "Opened",
     "Read",
     "Retry",
     "Server",

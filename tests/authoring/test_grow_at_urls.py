@@ -401,6 +401,46 @@ assert mlstac.rebuild(URL, card=False).source == "catalogs"
 """
 
 
+_HUB_REFUSED = """
+import traceback
+import mlstac
+from tests.authoring.test_grow_at_urls import named
+URL = "hf://datasets/me/chips"
+try:
+    mlstac.append(URL, named(20, 23), card=False, storage_options={"token": "hf_very_secret"})
+except mlstac.errors.StorageError as error:
+    print(type(error).__name__, error)
+    traceback.print_exc()
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "cut", "error"),
+    [(403, None, "AccessError"), (404, None, "MissingFileError"), (200, 10, "UnavailableError")],
+)
+@pytest.mark.parametrize("name", ["test/00000.safetensors", "train/00000.safetensors"])
+def test_a_file_of_the_hub_that_stops_being_read_is_an_error_of_ours(hub, tmp_path, cache, name, status, cut, error):
+    folder = author(tmp_path / "chips")
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    hub.put("me/chips", {path: data for path, data in files.items() if not path.startswith(".")})
+    commit = hub.repositories["me/chips"].refs["main"]
+    hub.fail(f"/cdn/{hub.repositories['me/chips'].commits[commit][name].oid}", status, times=99, cut=cut)
+    done = subprocess.run(
+        [sys.executable, "-c", _HUB_REFUSED],
+        env={**os.environ, **hub.environment, "HF_TOKEN": "", "XDG_CACHE_HOME": str(cache), "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith(f"{error} reading {hub.url}/datasets/me/chips/resolve/{commit}/{name}: ")
+    assert "uploaded" not in done.stdout
+    assert "Traceback" in done.stderr
+    for secret in ("hf_very_secret", "Signature"):
+        assert secret not in done.stdout + done.stderr
+
+
 def test_the_hub_takes_each_change_as_one_commit_that_follows_the_one_seen(hub, cache):
     done = subprocess.run(
         [sys.executable, "-c", _HUB],
