@@ -12,7 +12,7 @@ from mlstac.frameworks._devices import parse_device
 from mlstac.frameworks._dtypes import check_known, numpy_dtype
 from mlstac.frameworks._registry import PACKAGES, get_adapter, known_frameworks, owner_of
 from mlstac.frameworks._transfer import Transfer, map_tensors
-from mlstac.frameworks._widen import WidenedWarning, check_dtypes
+from mlstac.frameworks._widen import WidenedWarning, check_dtypes, check_placed
 
 __all__ = [
     "PACKAGES",
@@ -23,6 +23,7 @@ __all__ = [
     "check_conversion",
     "check_dtypes",
     "check_known",
+    "check_placed",
     "convert",
     "encode",
     "get_adapter",

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 from mlstac.errors import DtypeError
 from mlstac.frameworks._contract import Adapter
@@ -57,6 +58,31 @@ def check_dtypes(
             stacklevel=_callers_level(),
         )
     return held
+
+
+def check_placed(adapter: Adapter, dtypes: Mapping[str, str], device: Any) -> None:
+    """Ask an adapter that tells devices apart (``check_placed(dtype, device)``) whether one holds what it is to hold.
+
+    Parameters
+    ----------
+    dtypes : mapping of str to str
+        Tensor -> safetensors name, as `check_dtypes` gives it.
+    device
+        As the adapter's ``resolve_device`` gives it.
+
+    Raises
+    ------
+    DtypeError
+        If the device cannot hold one; the message names the tensor.
+    """
+    check = getattr(adapter, "check_placed", None)
+    if check is None:
+        return
+    for name, dtype in dtypes.items():
+        try:
+            check(dtype, device)
+        except DtypeError as error:
+            raise DtypeError(f"tensor {name!r}: {error}") from error
 
 
 def _callers_level() -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mlstac.errors import DeviceError, InvalidSampleError
+from mlstac.errors import DeviceError, DtypeError, InvalidSampleError
 from mlstac.frameworks import _aligned
 from mlstac.frameworks._devices import absent, parse_device
 from mlstac.frameworks._dtypes import EXTENDED, NATIVE, check_known, check_truths
@@ -19,6 +19,8 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, word) for name, word in (
 """Safetensors name -> torch dtype."""
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_UNPLACED = {"mps": ("F64",)}
+"""Kind of device -> dtypes that torch refuses there, at the first tensor."""
 _TORCH_WORDS = {"gpu": "cuda", "cpu": "cpu", "mps": "mps", "xpu": "xpu"}
 
 
@@ -32,6 +34,21 @@ def check_dtype(dtype: str, *, narrow: bool = False) -> str:
     """
     check_known(dtype, framework=NAME)
     return dtype
+
+
+def check_placed(dtype: str, device: torch.device) -> None:
+    """Refuse a dtype that a kind of device does not hold, though torch itself does.
+
+    Raises
+    ------
+    DtypeError
+        For F64 on Apple's GPUs (``mps``); the message says what to load instead.
+    """
+    if dtype in _UNPLACED.get(device.type, ()):
+        raise DtypeError(
+            f"torch's device {str(device)!r} cannot hold dtype {dtype}; load it with as_dtype='float32', or onto the"
+            " CPU"
+        )
 
 
 def resolve_device(device: object = None) -> torch.device:

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from mlstac.collection import Tensor, check_dtype
 from mlstac.errors import DeviceError, DtypeError, FormatError, MlstacError
-from mlstac.frameworks import Transfer, check_conversion, check_dtypes, convert, get_adapter, numpy_dtype
+from mlstac.frameworks import (
+    Transfer,
+    check_conversion,
+    check_dtypes,
+    check_placed,
+    convert,
+    get_adapter,
+    numpy_dtype,
+)
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._media import decode_media, encoded_kind
 from mlstac.loading._slots import Slots
@@ -270,7 +278,9 @@ def make_output(
     given = check_dtypes(adapter, held, narrow=narrow, announce=announce)
     if narrow:  # what the framework cannot hold is converted here, where it is checked value by value
         targets = targets | {name: dtype for name, dtype in given.items() if dtype != held[name]}
-    return Output(adapter, adapter.resolve_device(device), targets, affines, decode, given | encoded)
+    place = adapter.resolve_device(device)
+    check_placed(adapter, given, place)
+    return Output(adapter, place, targets, affines, decode, given | encoded)
 
 
 def _targets(tensors: Mapping[str, Tensor], as_dtype: str | Mapping[str, str] | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import torch
 
-from mlstac.errors import DeviceError
+from mlstac.errors import DeviceError, DtypeError
 from mlstac.frameworks import get_adapter
 from tests.frameworks.patterns import FRAMEWORKS, raw_bytes
 
@@ -83,6 +83,17 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(framework, de
 def test_an_own_spelling_of_an_absent_device_is_refused(framework, device):
     with pytest.raises(DeviceError, match="has no device"):
         get_adapter(framework).resolve_device(device)
+
+
+@pytest.mark.parametrize("device", ["mps", "mps:0"])
+def test_torch_holds_no_float64_on_apples_gpus(device):
+    adapter = get_adapter("torch")
+    with pytest.raises(DtypeError, match=r"'mps(:0)?' cannot hold dtype F64; load it with as_dtype='float32'"):
+        adapter.check_placed("F64", torch.device(device))
+    for dtype in ("F32", "F16", "I64", "U8", "BOOL"):
+        adapter.check_placed(dtype, torch.device(device))
+    for other in ("cpu", "cuda:0"):
+        adapter.check_placed("F64", torch.device(other))
 
 
 def test_torch_has_no_values_on_meta():

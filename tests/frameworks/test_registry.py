@@ -156,6 +156,36 @@ def test_another_package_brings_a_sixth(tmp_path):
     assert ran.stdout == "ok\n", ran.stderr
 
 
+def test_what_a_device_does_not_hold_is_refused_at_load(tmp_path):
+    install_sixth(
+        tmp_path,
+        SIXTH
+        + """
+    from mlstac.errors import DtypeError
+
+    def check_placed(dtype, device):
+        if dtype == "F64":
+            raise DtypeError(f"the {device} is too small for {dtype}")
+""",
+    )
+    ran = run(
+        """
+        import numpy as np, sys
+        import mlstac
+        mlstac.write([{"x": np.ones(2), "n": np.ones(2, "uint8")}], sys.argv[1], id="beads", license="CC0-1.0")
+        for options in ({}, {"as_dtype": {"x": "float32"}}):
+            try:
+                ds = mlstac.load(sys.argv[1], framework="abacus", **options)
+                print(ds[0]["x"].dtype, len(ds.select(tensors=["n"])))
+            except mlstac.errors.DtypeError as error:
+                print(error)
+        """,
+        tmp_path,
+        arguments=[str(tmp_path / "beads")],
+    )
+    assert ran.stdout == "tensor 'x': the table is too small for F64\nF32 1\n", ran.stderr
+
+
 def test_a_sixth_whose_framework_is_missing_says_so(tmp_path):
     install_sixth(tmp_path, SIXTH)
     (tmp_path / "abacus.py").unlink()
