@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlstac.errors import CatalogError, FormatError, MlstacError, StorageError
-from mlstac.loading._addresses import MISSING, PLAIN, Addresses, Rows, Runs, find_runs, make_addresses, take_runs
-from mlstac.loading._check import check_rows, shapes_of_lengths
-from mlstac.loading._columns import Names, RowError, integers, lists, only_chunk, present, strings
+from mlstac.loading._addresses import Addresses, Runs, find_runs, make_addresses, take_runs
+from mlstac.loading._check import check_rows
+from mlstac.loading._columns import RowError, integers, only_chunk, present, strings
 from mlstac.loading._layout import TensorLayout
+from mlstac.loading._part_rows import Mask, first_rows, parse_rows
 from mlstac.loading._ranged import OpenFile, column_ranges
 from mlstac.loading._shards import Shards
 from mlstac.sample import read_groups
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Opener = Callable[[list[str]], OpenFile]
 """Opens the file, given the columns to keep as dictionaries; a remote one, read by columns, comes with its bytes."""
 
-Mask = NDArray[np.bool_] | None
 Parsed = TypeVar("Parsed")
 
 
@@ -167,7 +167,7 @@ class Part:
                 sizes = integers(asset.field("file:size"), where=where, what=f"{what}.file:size")
                 hrefs = strings(asset.field("href"), where=where, what=f"{what}.href")
                 sums = asset.field("file:checksum") if summed else None
-                for row, name in _first_rows(hrefs):
+                for row, name in first_rows(hrefs):
                     url = self._join(self.url, name)
                     found.setdefault(url, (int(sizes[row]), None if sums is None else sums[row].as_py()))
 
@@ -299,69 +299,21 @@ class Part:
         varies = layout.fixed is None
         shaped = varies and self._has(tensor, "ml:shape")
         shared = self._has(tensor, "ml:frame_offset")
+        mark = self._file.mark if self._file is not None else ""
+
+        def join(href: str) -> str:
+            return self._join(self.url, href)
 
         def parse(asset: pa.StructArray, where: Mask) -> Runs:
-            rows = self._parse_rows(asset, where, layout, shaped=shaped, shared=shared)
+            rows = parse_rows(
+                asset, where, layout, shaped=shaped, shared=shared, shards=self._shards, join=join, mark=mark
+            )
             runs = find_runs(rows)
             check_rows(rows, runs, layout)
             return take_runs(rows, runs)
 
         leaves += (["ml:shape"] if shaped else []) + (["ml:frame_offset"] if shared else [])
         return make_addresses(self._each_group(tensor, leaves, parse, groups))
-
-    def _parse_rows(
-        self,
-        asset: pa.StructArray,
-        where: NDArray[np.bool_] | None,
-        layout: TensorLayout,
-        *,
-        shaped: bool,
-        shared: bool,
-    ) -> Rows:
-        def leaf(name: str) -> NDArray[np.int64]:
-            return integers(asset.field(name), where=where, what=f"assets.{layout.name}.{name}")
-
-        if where is not None and layout.required:
-            row = int(np.flatnonzero(~where)[0])
-            raise RowError(row, f"lacks tensor {layout.name!r}, which every sample has by the collection")
-        offsets, lengths, sizes = leaf("ml:offset"), leaf("ml:length"), leaf("file:size")
-        hrefs = strings(asset.field("href"), where=where, what=f"assets.{layout.name}.href")
-        files = self._number(hrefs, sizes)
-        compressed = self._shards.compressed(files)
-        frames = None
-        if compressed is not None:
-            inside = _frame_offsets(asset, where, f"assets.{layout.name}.ml:frame_offset") if shared else 0
-            frames = np.where(compressed, inside, PLAIN).astype(np.int64)
-        shapes = None
-        if shaped:
-            what = f"assets.{layout.name}.ml:shape"
-            shapes = lists(asset.field("ml:shape"), axes=len(layout.shape), where=where, what=what)
-        elif layout.fixed is None:
-            if compressed is not None:
-                row = int(np.flatnonzero(compressed)[0])
-                raise RowError(
-                    row, f"assets.{layout.name} needs ml:shape: lengths of a compressed shard do not tell it"
-                )
-            shapes = shapes_of_lengths(lengths, layout)
-        return Rows(files, offsets, lengths, sizes, shapes, frames)
-
-    def _number(self, hrefs: Names, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number of each row's shard; every distinct href is looked at once."""
-        indices = hrefs.indices
-        numbers = np.full(len(hrefs.names) + 1, MISSING, np.int64)  # the last one is what index -1 means
-        # no shard changes once a part names it, so the part's state tells that of its shards
-        mark = self._file.mark if self._file is not None else ""
-        edges = _changes(indices)
-        for row, index in zip(edges.tolist(), indices[edges].tolist(), strict=True):
-            if index >= 0 and numbers[index] == MISSING:
-                if not hrefs.names[index]:
-                    raise RowError(row, "href is empty; it names the shard that holds the sample")
-                try:
-                    url = self._join(self.url, hrefs.names[index])
-                except MlstacError as error:
-                    raise RowError(row, f"href {hrefs.names[index]!r}: {error}") from error
-                numbers[index] = self._shards.number(url, int(sizes[row]), mark)
-        return np.repeat(numbers[indices[edges]], np.diff(edges, append=len(indices)))
 
 
 def _check_ids(schema: pa.Schema, name: str) -> None:
@@ -376,30 +328,3 @@ def _check_ids(schema: pa.Schema, name: str) -> None:
         kind = kind.value_type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise CatalogError(f"{name} has ids of type {kind}, and ids are texts; write the catalog again")
-
-
-def _frame_offsets(asset: pa.StructArray, where: Mask, what: str) -> NDArray[np.int64]:
-    """``ml:frame_offset``; a row that does not say it has 0."""
-    column = asset.field("ml:frame_offset")
-    said = present(column)
-    if said is not None:
-        where = said if where is None else said & where
-    inside = integers(column, where=where, what=what)
-    if (inside < 0).any():
-        row = int(np.flatnonzero(inside < 0)[0])
-        raise RowError(row, f"{what} is {inside[row]}")
-    return inside
-
-
-def _changes(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where values begin to be another than before; the first of all does."""
-    return np.concatenate([np.zeros(min(1, len(values)), np.int64), np.flatnonzero(values[1:] != values[:-1]) + 1])
-
-
-def _first_rows(hrefs: Names) -> list[tuple[int, str]]:
-    """A row for each distinct href."""
-    edges = _changes(hrefs.indices)
-    seen = {
-        index: row for row, index in reversed(list(zip(edges.tolist(), hrefs.indices[edges].tolist(), strict=True)))
-    }
-    return [(row, hrefs.names[index]) for index, row in seen.items() if index >= 0]
