@@ -6,6 +6,7 @@ from typing import Any
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._meaning import check_meaning
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 from mlstac.collection import Collection, Tensor
@@ -34,6 +35,7 @@ def append_samples(
     given = mlstac.open(source, storage_options=theirs)
     filled = [name for name, part in given.splits.items() if part.n_items]
     before = mlstac.open(path, storage_options=ours)
+    check_meaning(given, before, source=source, path=path)
     samples: dict[str, Any] = {name: _Samples(given, [name], id_prefix, theirs) for name in filled}
     if split is not None:
         samples = {split: _Samples(given, filled, id_prefix, theirs)} if filled else {}

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pytest
 
 import mlstac
 
@@ -67,6 +68,48 @@ def test_samples_that_vary_and_are_nowhere_are_added_too(run, texts, tmp_path):
 def numbered(folder, start, stop):
     mlstac.write([{"x": np.full(3, number, np.uint8)} for number in range(start, stop)], folder, id="n", license="MIT")
     return folder
+
+
+DESCRIBED = {"dims": "band y x", "bands": ["B04", "B08"], "nodata": 0, "scale": 1e-4, "unit": "1"}
+
+
+def described(folder, *, classes=("land", "water"), **image):
+    """A dataset of one sample, by description alone unlike another: its numbers would be taken in."""
+    tensors = {"image": mlstac.Tensor(**DESCRIBED | image), "label": mlstac.Tensor(role="label", classes=classes)}
+    collection = mlstac.Collection(id=folder.name, license="MIT", tensors=tensors)
+    mlstac.write([{"image": np.ones((2, 4, 4), np.uint16), "label": np.int64(1)}], folder, collection, card=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"classes": ["water", "land"]}, "0 is the class water, not land"),
+        ({"classes": ["land", "water", "ice"]}, "2 is the class ice, and there is no class 2 there"),
+        ({"bands": ["B08", "B04"]}, "its bands are B08 B04, not B04 B08"),
+        ({"bands": [{"name": "B04", "nodata": 7}, "B08"]}, "its nodata of band B04 is 7, not 0"),
+        ({"nodata": 65535}, "its nodata is 65535, not 0"),
+        ({"scale": None}, "its scale is 1, not 0.0001"),
+        ({"offset": -0.1}, "its offset is -0.1, not 0"),
+        ({"unit": "K"}, "its unit is K, not 1"),
+        ({"dims": "band x y"}, "its axes are band x y, not band y x"),
+    ],
+)
+def test_numbers_that_would_mean_something_else_are_refused(run, tmp_path, other, said):
+    a, b = described(tmp_path / "a"), described(tmp_path / "b", **other)
+    before = (a / "collection.json").read_bytes()
+    done = run("append", a, b)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (a / "collection.json").read_bytes() == before
+
+
+def test_what_only_one_dataset_says_of_its_numbers_is_no_difference(run, tmp_path):
+    a = described(tmp_path / "a", nodata=None, scale=None)
+    b = described(tmp_path / "b", classes=(), bands=(), dims=None, nodata=None, scale=1.0, unit=None)
+    done = run("append", a, b)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ids_that_nobody_gave_go_on_counting(run, tmp_path):
