@@ -3,9 +3,9 @@
 import os
 import threading
 import warnings
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -145,40 +145,48 @@ def publish(
             f"Face Hub give hf://datasets/ORGANISATION/NAME"
         )
     hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
-    if not dry_run:
-        _name_place(root, url)
-    inventory = take_inventory(root)
-    if hub is not None:
-        from mlstac.authoring._publish_hub import publish_to_hub
+    with nullcontext() if dry_run else _naming_place(root, url):
+        inventory = take_inventory(root)
+        if hub is not None:
+            from mlstac.authoring._publish_hub import publish_to_hub
 
-        return publish_to_hub(
-            root,
-            inventory,
-            hub,
-            dry_run=dry_run,
-            overwrite=overwrite,
-            private=private,
-            revision=revision,
-            tag=tag,
-            message=message,
-            options=storage_options or {},
-            progress=progress,
-        )
-    for name, value in (("private", private), ("revision", revision), ("tag", tag), ("message", message)):
-        if value is not None:
-            raise InvalidArgumentError(f"{name}= is for the Hugging Face Hub, and {redact(url)} is not there")
-    with open_store(url, storage_options) as store:
-        return _publish_to_store(root, inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
+            return publish_to_hub(
+                root,
+                inventory,
+                hub,
+                dry_run=dry_run,
+                overwrite=overwrite,
+                private=private,
+                revision=revision,
+                tag=tag,
+                message=message,
+                options=storage_options or {},
+                progress=progress,
+            )
+        for name, value in (("private", private), ("revision", revision), ("tag", tag), ("message", message)):
+            if value is not None:
+                raise InvalidArgumentError(f"{name}= is for the Hugging Face Hub, and {redact(url)} is not there")
+        with open_store(url, storage_options) as store:
+            return _publish_to_store(root, inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
 
 
-def _name_place(root: Path, url: str) -> None:
-    """Let the card say where the dataset is; where that cannot be written, it does not."""
+@contextmanager
+def _naming_place(root: Path, url: str) -> Iterator[None]:
+    """Let the card say where the dataset is, unless it does not come to be there; nor where that cannot be written."""
+    target = Target(root)
+    page = named = None
     with suppress(StorageError, OSError):
-        target = Target(root)
         page = target.read(README)
         named = name_source(page, redact(url).rstrip("/"))
         if named != page:
             target.put(README, named)
+    try:
+        yield
+    except BaseException:
+        if page is not None and named != page:
+            with suppress(StorageError, OSError):
+                target.put(README, page)
+        raise
 
 
 def _folder_of(url: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlstac.errors import AccessError, InvalidArgumentError
 from mlstac.storage._conditions import AZURE, S3
-from mlstac.storage._filesystems import filesystem_class, own_closing
+from mlstac.storage._filesystems import filesystem_class, options_of, own_closing
 from mlstac.storage._urls import redact
 
 LOGINS = {
@@ -23,6 +23,7 @@ def open_filesystem(url: str, scheme: str, options: dict[str, Any]) -> Any:
     if scheme in ("http", "https", "file", "local", "hf"):
         raise InvalidArgumentError(f"{redact(url)} is no folder of an object store; give s3://, gs:// or az://")
     kind = filesystem_class(url, scheme, refuse=InvalidArgumentError, known="s3://, gs://, az:// or hf://")
+    options = options_of(kind, url) | options
     if scheme in S3:
         # retries are made and bounded in one place, above
         options["config_kwargs"] = {"retries": {"total_max_attempts": 1}} | dict(options.get("config_kwargs") or {})

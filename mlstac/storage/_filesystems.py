@@ -33,7 +33,7 @@ def filesystem_class(url: str, scheme: str, *, refuse: type[MlstacError], known:
     Raises
     ------
     MissingPackageError
-        If the package that knows the scheme is not installed.
+        If a package that the scheme needs is not installed.
     """
     import fsspec
 
@@ -41,9 +41,16 @@ def filesystem_class(url: str, scheme: str, *, refuse: type[MlstacError], known:
         return fsspec.get_filesystem_class(scheme)
     except (ImportError, ValueError) as error:
         package = PACKAGES.get(scheme)
-        if package is None:
-            raise refuse(f"{redact(url)}: the scheme {scheme!r} is not known; use {known}") from error
-        raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+        if package is not None:
+            raise MissingPackageError(f"{scheme}:// URLs need {package}; run: pip install {package}") from error
+        if isinstance(error, ImportError):  # fsspec knows the scheme, and says what it needs for it
+            raise MissingPackageError(f"{scheme}:// URLs need a package that is not installed: {error}") from error
+        raise refuse(f"{redact(url)}: the scheme {scheme!r} is not known; use {known}") from error
+
+
+def options_of(kind: Any, url: str) -> dict[str, Any]:
+    """Options that stand in the URL itself: host, port and user of an FTP server, account of ``abfs://c@account…``."""
+    return dict(kind._get_kwargs_from_urls(url))
 
 
 def own_closing(filesystem: Any) -> None:

@@ -8,11 +8,24 @@ from typing import Any
 
 from mlstac.errors import AccessError, FormatError, MissingFileError, ShardError, StorageError
 from mlstac.storage._answers import Version
-from mlstac.storage._filesystems import filesystem_class, own_closing
+from mlstac.storage._filesystems import filesystem_class, options_of, own_closing
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read, Scatter
 from mlstac.storage._retry import TransientError
 from mlstac.storage._urls import redact, scheme_of
+
+_Key = tuple[str, str]
+
+
+def _key_of(kind: Any, url: str) -> _Key:
+    """What one filesystem serves: a scheme, and where URLs name the server, that server."""
+    scheme, _, rest = url.partition("://")
+    return _key_of_server(kind, f"{scheme}://{rest.partition('/')[0]}/")
+
+
+@functools.lru_cache(256)  # asked at every read
+def _key_of_server(kind: Any, server: str) -> _Key:
+    return scheme_of(server), repr(sorted(options_of(kind, server).items()))
 
 
 class ObjectSource:
@@ -31,7 +44,7 @@ class ObjectSource:
         self._more: dict[str, Any] = {}
         self._dropped: list[Any] = []
         self._stall_s = stall_s
-        self._filesystems: dict[str, Any] = {}
+        self._filesystems: dict[_Key, Any] = {}
         self._opening = asyncio.Lock()
         self.requests = 0
 
@@ -88,16 +101,17 @@ class ObjectSource:
 
     async def _open(self, url: str) -> tuple[Any, str]:
         scheme = scheme_of(url)
+        kind = filesystem_class(url, scheme, refuse=StorageError, known="http(s), s3, gs, az or a path")
+        key = _key_of(kind, url)
         async with self._opening:
-            filesystem = self._filesystems.get(scheme)
+            filesystem = self._filesystems.get(key)
             if filesystem is None:
-                filesystem = self._filesystems[scheme] = await self._make(url, scheme)
+                filesystem = self._filesystems[key] = await self._make(kind, url, scheme)
         return filesystem, filesystem._strip_protocol(url)
 
-    async def _make(self, url: str, scheme: str) -> Any:
-        kind = filesystem_class(url, scheme, refuse=StorageError, known="http(s), s3, gs, az or a path")
+    async def _make(self, kind: Any, url: str, scheme: str) -> Any:
         given = self._options() if callable(self._options) else self._options
-        options = dict(given or {}) | self._more
+        options = options_of(kind, url) | dict(given or {}) | self._more
         if scheme in ("s3", "s3a"):
             # ten connections is botocore's default; how many are used is decided by the pace
             options["config_kwargs"] = {"max_pool_connections": 256, "retries": {"total_max_attempts": 1}} | dict(
@@ -128,8 +142,9 @@ class ObjectSource:
     async def _drop(self, url: str, filesystem: Any, *, anonymous: bool) -> None:
         scheme = scheme_of(url)
         async with self._opening:
-            if self._filesystems.get(scheme) is filesystem:
-                self._dropped.append(self._filesystems.pop(scheme))  # others may still read through it
+            key = _key_of(type(filesystem), url)
+            if self._filesystems.get(key) is filesystem:
+                self._dropped.append(self._filesystems.pop(key))  # others may still read through it
                 if anonymous and scheme in ("s3", "s3a"):
                     self._more = {"anon": True}  # nobody gave any: the data may be public
 

@@ -15,6 +15,7 @@ from mlstac.errors import (
     ExistsError,
     InvalidArgumentError,
     MissingFileError,
+    MissingPackageError,
     ShardError,
     StorageError,
     UnavailableError,
@@ -305,6 +306,75 @@ def test_any_filesystem_of_fsspec_will_do(chips):
     mlstac.publish(chips, url)
     np.testing.assert_array_equal(mlstac.load(url, framework="numpy")[3]["image"][0, 0, 0], 3)
     fsspec.filesystem("memory").rm(url, recursive=True)
+
+
+@pytest.fixture
+def servers():
+    """A filesystem whose URLs name their server, as those of FTP do: what each server holds, by host and user."""
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+    from fsspec.utils import infer_storage_options
+
+    held = {}
+
+    class Served(MemoryFileSystem):
+        protocol = "served"
+
+        def __init__(self, host, username=None, **options):
+            super().__init__(**options)
+            self.store, self.pseudo_dirs = held.setdefault((host, username), ({}, [""]))
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return MemoryFileSystem._strip_protocol(infer_storage_options(path)["path"])
+
+        @staticmethod
+        def _get_kwargs_from_urls(path):
+            named = infer_storage_options(path)
+            return {name: named[name] for name in ("host", "username") if name in named}
+
+    fsspec.register_implementation("served", Served, clobber=True)
+    return held
+
+
+def test_a_server_that_the_url_names_is_asked(chips, servers, tmp_path):
+    one, other = "served://ana@one.example/chips", "served://two.example/chips"
+    mlstac.publish(chips, one)
+    author(tmp_path / "other", seed=50)
+    mlstac.publish(tmp_path / "other", other)
+    assert set(servers) == {("one.example", "ana"), ("two.example", None)}
+    together = [mlstac.load(url, framework="numpy")[3]["image"][0, 0, 0] for url in (one, other)]
+    assert together == [3, 53]
+    mlstac.publish(chips, "served://two.example/more", storage_options={"username": "eva"})  # what is given goes before
+    assert ("two.example", "eva") in servers
+
+
+def test_a_package_that_a_scheme_of_fsspec_needs_is_named(chips, monkeypatch):
+    from fsspec.registry import known_implementations
+
+    far = {"class": "no_such_package.Far", "err": "Install farpackage to reach far away"}
+    monkeypatch.setitem(known_implementations, "far", far)
+    for call in (lambda: mlstac.publish(chips, "far://x/y"), lambda: mlstac.load("far://x/y")):
+        with pytest.raises(MissingPackageError, match="Install farpackage to reach far away"):
+            call()
+
+
+@pytest.mark.parametrize("url", ["memory://there", "hf://datasets/me/chips"])
+def test_the_card_names_no_place_where_the_dataset_did_not_come_to_be(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlstac.storage._store.WAIT", lambda seconds: None)
+    folder = tmp_path / "chips"
+    mlstac.write(list(samples(0, 3)), folder, id="chips", license="MIT")
+    page = (folder / "README.md").read_bytes()
+    with pytest.raises(StorageError):
+        mlstac.publish(folder, "s3://b/chips", storage_options={"endpoint_url": "http://127.0.0.1:1"})
+    assert (folder / "README.md").read_bytes() == page
+    if url.startswith("hf:"):
+        with pytest.raises(StorageError):
+            mlstac.publish(folder, url, storage_options={"endpoint": "http://127.0.0.1:1", "token": "x"})
+        assert (folder / "README.md").read_bytes() == page
+    else:
+        mlstac.publish(folder, url)
+        assert f'mlstac.load("{url}"' in (folder / "README.md").read_text()
 
 
 def test_a_picture_that_the_collection_names_goes_along(chips):
