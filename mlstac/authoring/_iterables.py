@@ -45,10 +45,15 @@ def has_index(some: Any) -> bool:
 
 def count_samples(some: Any, *, batched: bool) -> int | None:
     """How many samples there will be; None where only the end tells."""
-    if batched or callable(some) or not hasattr(some, "__len__"):
+    if callable(some) or not hasattr(some, "__len__"):
         return None
     try:
-        return len(some)
+        if not batched:
+            return len(some)
+        sampler, size = getattr(some, "sampler", None), getattr(some, "batch_size", None)
+        if sampler is None or not isinstance(size, int):  # no DataLoader of torch: a batch may hold any number
+            return None
+        return len(some) * size if some.drop_last else len(sampler)  # type: ignore[attr-defined]
     except TypeError:  # a tf.data dataset of unknown length, a DataLoader of an IterableDataset
         return None
 
@@ -62,6 +67,11 @@ def split_batch(batch: Any, *, number: int) -> Iterator[dict[str, Any]]:
         If it is no mapping of arrays and lists of one length.
     """
     what = f"batch {number}"
+    if isinstance(batch, tuple | list):
+        raise InvalidSampleError(
+            f"{what} is a {type(batch).__name__} of {len(batch)} that does not say what its parts are; name them, e.g."
+            " ({'input': x, 'target': y} for x, y in loader)"
+        )
     if not isinstance(batch, Mapping) or not batch:
         raise InvalidSampleError(
             f"{what} is of type {type(batch).__name__}; with batched=True each item is a dict of arrays whose leading"

@@ -15,6 +15,8 @@ _COMPOSITES = (
     ("nir", "red", "green"),
     ("swir16", "nir", "red"),
 )
+# No other sensor has a band 8A: where it is there, bands 4, 3 and 2 are red, green and blue, though nobody says so.
+_SENTINEL_2, _ITS_COLOURS = "b8a", ("b4", "b3", "b2")
 _POLARISATIONS = {"vv", "vh", "hh", "hv"}
 _LOW_PERCENT, _MIDDLE_PERCENT, _HIGH_PERCENT = 2.0, 50.0, 98.0
 # Where a few bright chips would leave the others black, the median is lifted towards this brightness, as far as the
@@ -84,7 +86,7 @@ def to_frames(array: NDArray[np.generic], tensor: Tensor) -> NDArray[np.generic]
 
 
 def choose_bands(tensor: Tensor, count: int) -> Composite:
-    """Choose the bands to show: red, green and blue by common name where they are there.
+    """Choose the bands to show: red, green and blue by common name, or by Sentinel-2's, where they are there.
 
     Parameters
     ----------
@@ -99,6 +101,10 @@ def choose_bands(tensor: Tensor, count: int) -> Composite:
     for wanted in _COMPOSITES:
         if all(commons.count(common) == 1 for common in wanted):
             return Composite(tuple(commons.index(common) for common in wanted), ", ".join(wanted))
+    short = [name.lower().replace("b0", "b") for name in names]
+    if _SENTINEL_2 in short and all(short.count(name) == 1 for name in _ITS_COLOURS):
+        bands = tuple(short.index(name) for name in _ITS_COLOURS)
+        return Composite(bands, ", ".join(names[band] for band in bands))
     if count == 1:
         return Composite((0,), names[0] if names else "")
     if count == 2:

@@ -111,6 +111,19 @@ def clip_text(text: str, width: float, *, size: float = LABEL_PT, bold: bool = F
     return text[:room].rstrip() + "…"
 
 
+def clip_middle(text: str, width: float, *, size: float = LABEL_PT, bold: bool = False) -> str:
+    """Cut a text as `clip_text` does, but in its middle: names of one product often differ at their end alone."""
+    if text_width(text, size, bold=bold) <= width:
+        return text
+    halves = range(1, len(text) // 2)
+    room = bisect.bisect_right(
+        halves, width, key=lambda kept: text_width(f"{text[:kept]}…{text[-kept:]}", size, bold=bold)
+    )
+    if not room:
+        return clip_text(text, width, size=size, bold=bold)
+    return f"{text[:room].rstrip()}…{text[-room:].lstrip()}"
+
+
 def wrap_text(text: str, width: float, *, size: float = LABEL_PT, most_lines: int = 3) -> list[str]:
     """Break a text into lines of a width in inches; what does not fit ends with an ellipsis."""
     lines = [""]
@@ -167,6 +180,7 @@ __all__ = [
     "Figure",
     "Picture",
     "add_axes",
+    "clip_middle",
     "clip_text",
     "line_height",
     "new_picture",

@@ -9,7 +9,16 @@ import numpy as np
 
 from mlstac.collection import Tensor
 from mlstac.pictures._colour import to_frames
-from mlstac.pictures._figure import LABEL_PT, SMALL_PT, TITLE_PT, clip_text, line_height, text_width, wrap_text
+from mlstac.pictures._figure import (
+    LABEL_PT,
+    SMALL_PT,
+    TITLE_PT,
+    clip_middle,
+    clip_text,
+    line_height,
+    text_width,
+    wrap_text,
+)
 from mlstac.pictures._layers import Entry, Key, Layer, as_numbers, class_scheme, make_layer
 from mlstac.pictures._legend import ROW_HEIGHT, arrange_legend
 from mlstac.pictures._views import View, choose_views, describe_panel, put_in_words
@@ -129,7 +138,7 @@ def plan_page(
         box_colours={value: key.colour for value, key in box_keys.items()},
         title=clip_text(title or "", width, size=TITLE_PT, bold=True),
         subtitle=_explain(panels, samples, width),
-        headings=[clip_text(heading, sample_width, bold=True) for heading in headings],
+        headings=[clip_middle(heading, sample_width, bold=True) for heading in headings],
         captions=captions,
         columns=columns,
         panel_width=panel_width,

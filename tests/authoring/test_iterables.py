@@ -245,7 +245,8 @@ def test_tensors_of_several_frameworks_in_one_sample_and_in_turn(tmp_path):
         ({"image": np.zeros((3, 2)), "label": 5}, "'label' without a leading axis"),
         ({"image": np.zeros((3, 2)), "label": np.float32(5)}, "'label' without a leading axis"),
         ({"image": np.zeros((3, 2)), "label": "abc"}, "'label' without a leading axis"),
-        ([1, 2], "batch 1 is of type list"),
+        ([1, 2], r"batch 1 is a list of 2 .* name them, e\.g\. \(\{'input': x, 'target': y\} for x, y in loader\)"),
+        (1, "batch 1 is of type int"),
         ({}, "batch 1 is of type dict"),
     ],
 )
@@ -372,3 +373,11 @@ def test_progress_has_rate_and_time_left_on_a_terminal_and_is_quiet_elsewhere(tm
     assert f"{N} samples" in endless
     assert shown_on(io.StringIO(), monkeypatch, samples, tmp_path / "c") == ""
     assert shown_on(Terminal(), monkeypatch, samples, tmp_path / "d", progress=False) == ""
+
+
+@pytest.mark.parametrize(("drop_last", "count"), [(False, 10), (True, 9)])
+def test_the_bar_knows_how_many_samples_a_loader_of_batches_has(tmp_path, capsys, drop_last, count):
+    torch = pytest.importorskip("torch")
+    loader = torch.utils.data.DataLoader([{"x": at} for at in range(10)], batch_size=3, drop_last=drop_last)
+    mlstac.write(loader, tmp_path / "out", batched=True, progress=True, card=False)
+    assert f"{count}/{count} " in capsys.readouterr().err

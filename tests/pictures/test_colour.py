@@ -138,3 +138,19 @@ def test_values_at_the_ends_of_float64_are_drawn_without_a_warning():
     picture = true_colour(np.array([[-most, 0, most]]), Tensor(dims="y x"))
     assert picture[0, :, 0].tolist() == [0, 128, 255]
     assert true_colour(np.full((2, 2), most), Tensor(dims="y x")).shape == (2, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ("B1 B2 B3 B4 B8 B8A", "B4 B3 B2"),
+        ("B8A B04 B03 B02", "B04 B03 B02"),
+        ("B01 B02 B03 B04", "B01 B02 B03"),  # of a sensor that nobody named
+        ("B8A B11 B12", "B8A B11 B12"),
+    ],
+)
+def test_bands_of_sentinel_2_are_known_by_their_names_alone(names, shown):
+    scene = np.random.default_rng(1).integers(500, 3000, (len(names.split()), 8, 10)).astype(np.uint16)
+    found = true_colour(scene, Tensor(dims="band y x", bands=names.split()))
+    order = [names.split().index(name) for name in shown.split()]
+    assert np.array_equal(found, true_colour(scene[order], Tensor(dims="band y x")))

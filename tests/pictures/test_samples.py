@@ -283,3 +283,11 @@ def test_images_of_different_numbers_of_bands_are_drawn(dtype):
     for number in range(1, 5):  # each the only one of its kind
         (one,) = panels(alone[number]).values()
         np.testing.assert_array_equal(picture_of(panels(together)[f"{number}/image/0"]), picture_of(one))
+
+
+def test_long_names_that_differ_at_their_ends_stay_apart():
+    ids = [f"LC08_L2SP_008059_20191201_20200825_02_T1_SR_B{band}" for band in (4, 5)]
+    shown = [text for text in texts(draw_samples(chips(2), {"image": IMAGE}, ids=ids)) if text.startswith("LC08")]
+    assert len(set(shown)) == 2
+    assert all("…" in text for text in shown)
+    assert [text[-5:] for text in shown] == ["SR_B4", "SR_B5"]
