@@ -87,6 +87,13 @@ def describe_demo(scene: Scene) -> Collection:
             "is computed from the input."
         ),
         license="other",
+        links=[
+            {
+                "rel": "license",
+                "href": "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice",
+                "title": "Legal notice on the use of Copernicus Sentinel data",
+            }
+        ],
         keywords=["sentinel-2", "clay", "demo"],
         providers=[
             {
