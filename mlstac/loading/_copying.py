@@ -1,7 +1,10 @@
 """Samples of mapped shards into the buffer of a batch: plain copies of rows, as few as their addresses allow."""
 
 import _thread
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +14,11 @@ from mlstac.loading._slots import Slots
 
 Bytes = NDArray[np.uint8]
 
-HALVED_BYTES = 2 * 1024 * 1024
+SHARED_BYTES = 2 * 1024 * 1024
 """From this size on a copy that is waited for is made by two threads: one carries about half of what memory can."""
+
+PIECE_BYTES = 512 * 1024
+"""About what a thread takes of it at a time."""
 
 _SMALL_BYTES = 4096  # below it, one gather of many rows is quicker than a copy each
 
@@ -30,14 +36,16 @@ def copy_samples(slots: Slots, shard: Callable[[int], Bytes], *, halves: bool = 
     shard : callable
         Bytes of a shard by its number.
     halves : bool
-        Let a second thread copy the second half of a large buffer of rows of one size.
+        Let a second thread copy about half of a large buffer of rows of one size.
     """
     if slots.view.whole:
         if slots.view.row_bytes is None or not (slots.complete and slots.dense):
             _copy_each(slots, shard)
         else:
-            split = in_halves if halves and slots.nbytes >= HALVED_BYTES else at_once
-            _copy_rows(slots, shard, slots.view.row_bytes, split)
+            size = slots.view.row_bytes
+            shared = halves and slots.nbytes >= SHARED_BYTES
+            split = partial(in_pieces, size=max(1, PIECE_BYTES // size)) if shared else at_once
+            _copy_rows(slots, shard, size, split)
         return
     for row, (file, offset) in enumerate(
         zip(slots.located.files.tolist(), slots.located.offsets.tolist(), strict=True)
@@ -60,34 +68,47 @@ def at_once(count: int, work: Callable[[int, int], object]) -> None:
     work(0, count)
 
 
-def in_halves(count: int, work: Callable[[int, int], object]) -> None:
-    """Do some work in this thread and in another, a half each; return when both are done.
+def in_pieces(count: int, work: Callable[[int, int], object], *, size: int) -> None:
+    """Do some work in this thread and in another, which take its pieces in turn; return when all are done.
 
     Only where the work lets go of Python's lock, as numpy's copies do. An error of either is raised here.
-    """
-    middle = count // 2
-    failed: list[BaseException] = []
-    done = _thread.allocate_lock()
-    done.acquire()
 
-    def other() -> None:
+    Parameters
+    ----------
+    count : int
+        Rows.
+    work : callable
+        Does rows from the first to before the last.
+    size : int
+        Rows of a piece.
+    """
+    # no halves: the other thread is a tenth of a millisecond late, of half a millisecond
+    pieces = deque((first, min(first + size, count)) for first in range(0, count, size))
+    failed: list[BaseException] = []
+    other_works = _thread.allocate_lock()
+
+    def take() -> None:
         try:
-            work(middle, count)
+            while True:
+                try:
+                    piece = pieces.popleft()
+                except IndexError:
+                    return
+                work(*piece)
         except BaseException as error:  # noqa: BLE001  (it is raised in the thread that asked)
             failed.append(error)
-        finally:
-            done.release()
+            pieces.clear()
 
-    try:
-        # not threading's, whose start waits until the thread runs: a tenth of a millisecond, of half a millisecond
-        _thread.start_new_thread(other, ())
-    except RuntimeError:  # no more threads are to be had
-        work(0, count)
-        return
-    try:
-        work(0, middle)
-    finally:
-        done.acquire()
+    def help_out() -> None:
+        with other_works:
+            take()
+
+    with suppress(RuntimeError):  # no more threads are to be had
+        # not threading's, whose start waits until the thread runs
+        _thread.start_new_thread(help_out, ())
+    take()
+    with other_works:  # one that has not begun by now finds nothing left
+        pass
     if failed:
         raise failed[0]
 
