@@ -76,14 +76,9 @@ def assemble_all(
     if len(sizes) == 1:
         return [assemble(slots, output, pad=pad)]
     edges = [0, *accumulate(sizes)]
-    cut: dict[str, Sequence[Any]] = {}
-    if output.adapter.NAME in _CUT_FREELY:
-        cut = {
-            entry.view.name: _cut(output.stacked(entry), sizes, edges)
-            for entry in slots
-            if entry.view.shape is not None and entry.complete and entry.view.layout.required
-            and entry.view.layout.media_type is None
-        }  # fmt: skip
+    cut: dict[str, Sequence[Any]] = {
+        entry.view.name: _cut(output.stacked(entry), sizes, edges) for entry in slots if is_cut_freely(entry, output)
+    }
     names = [entry.view.name for entry in slots]
     if slots and len(cut) == len(slots):  # thousands of small batches a second: nothing is done for each but this
         return [dict(zip(names, parts, strict=True)) for parts in zip(*cut.values(), strict=True)]
@@ -98,6 +93,18 @@ def assemble_all(
         found = made | {name: parts[number] for name, parts in cut.items()}
         batches.append({name: found[name] for name in names if name in found} | made)
     return batches
+
+
+def is_cut_freely(slots: Slots, output: Output) -> bool:
+    """Whether one tensor is made of slots, whose slices cost next to nothing."""
+    view = slots.view
+    return (
+        output.adapter.NAME in _CUT_FREELY
+        and view.shape is not None
+        and slots.complete
+        and view.layout.required
+        and view.layout.media_type is None
+    )
 
 
 def _cut(tensor: Any, sizes: list[int], edges: list[int]) -> Sequence[Any]:

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlstac.errors import MlstacError
 from mlstac.loading._addresses import MISSING
-from mlstac.loading._assemble import assemble
+from mlstac.loading._assemble import assemble, is_cut_freely
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
 
@@ -43,19 +44,19 @@ class Samples(Sequence[Sample]):
     def __getitem__(self, index: SupportsIndex | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
             return [self._sample(row) for row in range(*index.indices(len(self)))]
-        return self._sample(range(len(self))[index])
+        row = range(len(self))[index]
+        # torch's collate looks at one sample to see of what type it is: a slice of the batch, which it asks for next,
+        # takes a tenth of a millisecond less than a tensor of its own
+        if self._output.on_host and all(is_cut_freely(entry, self._output) for entry in self._slots):
+            return Sample((name, tensor[row, ...]) for name, tensor in self._batch.items())
+        return self._sample(row)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self._sample(row) for row in range(len(self)))
 
     def collate(self) -> dict[str, Any]:
         """The samples as one batch: tensors of shape (batch, *shape), lists where shapes vary."""
-        try:
-            batch = assemble(self._slots, self._output)
-        except MlstacError as error:
-            if not hasattr(error, "row"):
-                raise
-            raise self._placed(error) from error
+        batch = self._batch
         if self._output.adapter.NAME == "numpy" and "torch" in sys.modules:  # as default_collate does with arrays
             torch = sys.modules["torch"]
             batch = {
@@ -65,10 +66,19 @@ class Samples(Sequence[Sample]):
         arrived: dict[str, Any] = self._output.begin_transfer(batch).wait()
         return arrived
 
+    @cached_property
+    def _batch(self) -> dict[str, Any]:
+        try:
+            return assemble(self._slots, self._output)
+        except MlstacError as error:
+            if not hasattr(error, "row"):
+                raise
+            raise self._placed(error) from error
+
     def _sample(self, row: int) -> Sample:
         try:
             return Sample(
-                (entry.view.name, self._output.single(entry.part(row, row + 1), device=self._output.device))
+                (entry.view.name, self._output.single(entry, row, device=self._output.device))
                 for entry in self._slots
                 if entry.located.files[row] != MISSING
             )

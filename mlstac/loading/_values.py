@@ -127,8 +127,8 @@ class Output:
         passing = self.changes(slots.view)
         slots.buffer = np.empty(slots.nbytes, np.uint8) if passing else self.allocate(slots.nbytes)
 
-    def single(self, slots: Slots, *, device: Any = None) -> Any:
-        """The tensor of slots that hold one sample.
+    def single(self, slots: Slots, row: int = 0, *, device: Any = None) -> Any:
+        """The tensor of one sample, by its number in the slots.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Output:
                 f"{device} lays out batches over several devices, and one sample is no batch: ask for ds[3:4] or "
                 "ds.batches(...), or for samples with_framework('jax', device='cpu')"
             )
-        return self._tensor(slots, slots.place(0), self._shape(slots, 0), device)
+        return self._one(slots, row, device)
 
     def spreads(self, device: Any) -> bool:
         """Whether a device is several, over which batches are laid out."""
@@ -168,19 +168,17 @@ class Output:
         found: list[Any] = []
         for row, file in enumerate(slots.located.files.tolist()):
             try:
-                own = slots if slots.owners is None else slots.part(row, row + 1)
-                found.append(
-                    None if file == MISSING else self._tensor(own, slots.place(row), self._shape(slots, row), None)
-                )
+                found.append(None if file == MISSING else self._one(slots, row, None))
             except MlstacError as error:
                 vars(error).update(row=row)  # for whoever knows which sample that is
                 raise
         return found
 
-    def _shape(self, slots: Slots, row: int) -> tuple[int, ...]:
+    def _one(self, slots: Slots, row: int, device: Any) -> Any:
+        own = slots if slots.owners is None else slots.part(row, row + 1)
         shape = slots.view.shape if slots.shapes is None else slots.shapes[row]
         assert shape is not None
-        return shape
+        return self._tensor(own, slots.place(row), shape, device)
 
     def _tensor(self, slots: Slots, data: Bytes, shape: tuple[int, ...], device: Any) -> Any:
         layout = slots.view.layout

@@ -38,6 +38,19 @@ def test_the_default_collate_takes_the_buffer_that_was_read_into(tiny, arrays):
     assert epoch(DataLoader(ds, batch_size=4), arrays) == list(range(17))
 
 
+@pytest.mark.parametrize("options", [{}, {"as_dtype": "float32"}])
+@pytest.mark.parametrize("framework", ["torch", "numpy"])
+def test_a_sample_by_its_number_is_the_one_that_comes_in_turn(tiny, framework, options):
+    samples = mlstac.load(tiny, framework=framework, **options).__getitems__([3, 1, 4])
+    for row, expected in enumerate(samples):
+        found = samples[row]
+        assert list(found) == list(expected)
+        for name, tensor in expected.items():
+            assert type(found[name]) is type(tensor)
+            assert found[name].dtype == tensor.dtype
+            np.testing.assert_array_equal(found[name], tensor, strict=True)
+
+
 def test_samples_are_plain_dicts_to_any_other_collate(tiny):
     def collate(samples):
         return [int(sample["target"]) for sample in samples]
