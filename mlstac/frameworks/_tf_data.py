@@ -14,7 +14,7 @@ from mlstac.frameworks._dtypes import EXTENDED, NATIVE
 _WORDS = NATIVE | EXTENDED
 
 
-def make_spec(dtype: str, shape: tuple[int | None, ...], *, ragged: bool = False) -> Any:
+def make_spec(dtype: str, shape: tuple[int | None, ...], *, ragged: bool = False, cut: bool = False) -> Any:
     """Static type of one tensor of a batch.
 
     Parameters
@@ -25,6 +25,8 @@ def make_spec(dtype: str, shape: tuple[int | None, ...], *, ragged: bool = False
         The batch axis among them.
     ragged : bool
         Samples differ in their first axis and come as a ``tf.RaggedTensor``.
+    cut : bool
+        The batches are to be cut into samples, by `unbatch`.
 
     Returns
     -------
@@ -33,10 +35,15 @@ def make_spec(dtype: str, shape: tuple[int | None, ...], *, ragged: bool = False
     Raises
     ------
     DtypeError
-        For F8_E5M2, which TensorFlow holds, but not in the graphs that ``tf.data`` makes.
+        For F8_E5M2, which TensorFlow holds, but not in the graphs that ``tf.data`` makes; and, to be cut, for all F8.
     """
     if dtype == "F8_E5M2":
         raise DtypeError("tf.data cannot carry dtype F8_E5M2; load it with as_dtype='float32'")
+    if cut and dtype.startswith("F8"):
+        raise DtypeError(
+            f"tf.data cannot cut batches of dtype {dtype} into samples; give batch_size=, or load with "
+            "as_dtype='float32'"
+        )
     held = tf.string if dtype == "text" else tf.as_dtype(_WORDS[dtype])
     return tf.RaggedTensorSpec(shape, held, ragged_rank=1) if ragged else tf.TensorSpec(shape, held)
 

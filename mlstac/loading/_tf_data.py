@@ -75,13 +75,13 @@ def make_tf_dataset(
     native = dataset.with_framework("tensorflow")
     dtypes = native.dtypes
     check_dtypes(adapter, {name: dtype for name, dtype in dtypes.items() if native.tensors[name].media_type is None})
-    rows = batch_size or _group(native.feed().sample_bytes)
+    rows = _group(native.feed().sample_bytes) if batch_size is None else batch_size
     size = rows if drop_last else None
     spec: dict[str, Any] = {}
     for name, tensor in native.tensors.items():
         for part, (dtype, shape, ragged) in _parts(name, tensor, dtypes[name], pad=pad or {}).items():
             try:
-                spec[part] = adapter.make_spec(dtype, (size, *shape), ragged=ragged)
+                spec[part] = adapter.make_spec(dtype, (size, *shape), ragged=ragged, cut=single)
             except DtypeError as error:
                 raise DtypeError(f"tensor {name!r}: {error}") from error
 

@@ -153,6 +153,29 @@ def test_what_tensorflow_cannot_hold_is_refused_before_any_batch(tmp_path):
         mlstac.load(tmp_path / "small", framework="numpy").to_tf(1)
 
 
+def test_float8_comes_in_batches_and_is_refused_sample_by_sample(tmp_path):
+    import ml_dtypes
+
+    values = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    ds = write_and_load(tmp_path / "small", [{"x": row.view(ml_dtypes.float8_e4m3fn)} for row in values])
+    assert [batch["x"].numpy().tobytes() for batch in ds.to_tf(2)] == [values[:2].tobytes(), values[2:].tobytes()]
+    with pytest.raises(DtypeError, match=r"'x': tf.data cannot cut batches of dtype F8_E4M3.*batch_size="):
+        ds.to_tf()
+    with pytest.raises(DtypeError, match=r"'x': tf\.data cannot carry dtype F8_E5M2"):
+        write_and_load(tmp_path / "other", [{"x": values[0].view(ml_dtypes.float8_e5m2)}]).to_tf(1)
+
+
+def write_and_load(folder, samples):
+    mlstac.write(samples, folder, id="small", license="CC0-1.0")
+    return mlstac.load(folder, framework="tensorflow")
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "4", True])
+def test_a_batch_size_that_is_none_is_refused(bands, batch_size):
+    with pytest.raises(InvalidArgumentError, match="batch_size="):
+        mlstac.load(bands, framework="tensorflow").to_tf(batch_size)
+
+
 def test_threads_end_with_a_loop_over_to_tf_that_is_left(tmp_path):
     images = np.zeros((60, 4, 130, 130), np.uint16)  # eight of them are 1.1 MB, which two threads make
     mlstac.write(({"image": image} for image in images), tmp_path / "large", id="large", license="CC0-1.0")
