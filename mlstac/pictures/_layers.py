@@ -162,7 +162,8 @@ def _profile_layer(view: View, arrays: Sequence[NDArray[np.generic]]) -> Layer:
     def paint(axes: Axes, value: Any, _frame: int) -> None:
         lines = as_numbers(value).reshape(len(value), -1).T
         for place, line in enumerate(lines):
-            heights = (line / 4 - low / 4) / span if span else np.where(np.isfinite(line), 0.5, np.nan)
+            with np.errstate(invalid="ignore"):  # a NaN of the signalling kind, as damaged or packed data has them
+                heights = (line / 4 - low / 4) / span if span else np.where(np.isfinite(line), 0.5, np.nan)
             axes.plot(heights, color=colours[place % len(colours)], linewidth=1.0)
         axes.set_ylim(-0.06, 1.06)
         axes.set_facecolor("white")

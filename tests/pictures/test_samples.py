@@ -152,6 +152,12 @@ def test_a_profile_is_a_line_a_band():
     assert {"NDVI", "EVI"} <= set(texts(figure))
 
 
+def test_a_profile_with_a_signalling_nan_is_drawn_without_a_warning():
+    values = np.array([0x7F800001, 0x3F800000, 0x40000000], np.uint32).view(np.float32)
+    figure = draw_samples([{"ndvi": values}], {"ndvi": Tensor(dims="time")})
+    assert np.array_equal(np.isnan(panels(figure)["0/ndvi/0"].lines[0].get_ydata()), [True, False, False])
+
+
 def test_a_tensor_that_a_sample_lacks_leaves_an_empty_place():
     first, second = chips(2)
     del second["mask"]
