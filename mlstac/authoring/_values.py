@@ -69,6 +69,8 @@ def encode(value: Any, *, dtype: str | None = None, media_type: str | None = Non
 
 def _plain(value: Any) -> Any:
     """What other libraries wrap: pictures of Pillow, strings of TensorFlow, undecoded pictures of Hugging Face."""
+    if isinstance(value, memoryview) and (value.format not in ("B", "c") or value.ndim != 1):
+        return np.asarray(value)  # a view of numbers has their dtype and shape; only one of bytes is bytes
     home = type(value).__module__.partition(".")[0]
     if home == "PIL" and hasattr(value, "getbands"):
         pixels = np.asarray(value)

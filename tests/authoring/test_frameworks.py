@@ -68,3 +68,18 @@ def test_python_numbers_follow_the_declared_dtype(tmp_path):
 def test_a_masked_array_is_refused_with_the_way_out(tmp_path):
     with pytest.raises(InvalidSampleError, match="filled"):
         authoring.write([{"x": np.ma.masked_equal(VALUES, 3)}], tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i1", "u1", "u2"])
+def test_a_view_of_numbers_keeps_dtype_and_shape(tmp_path, dtype):
+    values = np.arange(6).astype(dtype).reshape(2, 3) - np.ones(1, dtype)
+    authoring.write([{"x": memoryview(values)}], tmp_path)
+    (shard,) = read_shards(tmp_path, "train")
+    assert shard["x"].dtype == values.dtype
+    assert np.array_equal(shard["x"][0], values)
+
+
+def test_a_view_of_bytes_is_bytes(tmp_path):
+    authoring.write([{"x": memoryview(b"some bytes")}], tmp_path)
+    (shard,) = read_shards(tmp_path, "train")
+    assert shard["x"].tobytes() == b"some bytes"
