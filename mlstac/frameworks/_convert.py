@@ -81,7 +81,7 @@ def _check_bounds(values: NDArray[Any], source: str, target: str) -> None:
         if not lowest <= extreme <= highest:
             raise DtypeError(
                 f"value {extreme} of dtype {source} does not fit {target} ({lowest} to {highest}); "
-                "ask for a wider dtype, e.g. as_dtype='float64'"
+                "ask for a wider dtype, or for floats, which are rounded: as_dtype='float32'"
             )
 
 

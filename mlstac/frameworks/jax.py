@@ -38,9 +38,11 @@ def check_dtype(dtype: str, *, narrow: bool = False) -> str:
         return dtype
     if narrow:
         return _NARROWED[dtype]
+    fate = "rounded to nearest" if dtype == "F64" else "where an integer that does not fit is an error"
     raise DtypeError(
-        f"jax holds {dtype} only with 64 bits switched on: jax.config.update('jax_enable_x64', True); "
-        f"or load with narrow=True to have {_NARROWED[dtype]}, where integers that do not fit are an error"
+        f"jax holds {dtype} only with 64 bits switched on: jax.config.update('jax_enable_x64', True), which holds in "
+        "every thread, as jax.enable_x64() does not, and batches are made in another; "
+        f"or load with narrow=True to have {_NARROWED[dtype]}, {fate}"
     )
 
 
@@ -211,8 +213,8 @@ def encode(tensor: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
     Raises
     ------
     InvalidSampleError
-        For sparse arrays, arrays under transformation (tracers), arrays that lie partly in other processes, random
-        keys, and dtypes that safetensors lacks.
+        For sparse arrays, arrays under transformation (tracers), arrays that lie partly in other processes or were
+        deleted, random keys, and dtypes that safetensors lacks.
     """
     if isinstance(tensor, jax.core.Tracer):
         raise InvalidSampleError("cannot write a jax tracer: it has no values; write outside jit, grad and vmap")
@@ -221,6 +223,8 @@ def encode(tensor: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
         raise InvalidSampleError(f"cannot write a jax {kind}; give a dense array, e.g. .todense()")
     if jax.dtypes.issubdtype(tensor.dtype, jax.dtypes.extended):
         raise InvalidSampleError(f"cannot write a jax array of {tensor.dtype}; give jax.random.key_data(keys)")
+    if tensor.is_deleted():
+        raise InvalidSampleError("cannot write a jax array that was deleted or donated: it has no values any more")
     if not tensor.is_fully_addressable:
         raise InvalidSampleError("cannot write a jax array that lies partly in other processes; gather it first")
     return arrays.encode(np.asarray(tensor))

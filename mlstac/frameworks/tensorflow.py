@@ -180,6 +180,7 @@ def encode(tensor: Any) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
             "RaggedTensor": "one sample's rows, dense, e.g. tensor[i]",
             "SparseTensor": "tf.sparse.to_dense(tensor)",
             "IndexedSlices": "tf.convert_to_tensor(tensor)",
+            "Variable": "its value, variable.value",  # of Keras; TensorFlow's own has values
         }.get(kind, "an eager tensor, one that has values")
         raise InvalidSampleError(f"cannot write a tensorflow {kind}; give {mend}")
     if tensor.dtype == tf.string:

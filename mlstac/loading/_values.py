@@ -268,7 +268,7 @@ def make_output(
     for name, tensor in tensors.items():
         stored = "F32" if name in affines else tensor.dtype or "U8"
         if name in targets:
-            check_conversion(stored, targets[name])
+            _check_target(name, stored, targets[name])
         if tensor.media_type is None:
             held[name] = targets.get(name, stored)
         else:
@@ -279,6 +279,13 @@ def make_output(
     place = adapter.resolve_device(device)
     check_placed(adapter, given, place)
     return Output(adapter, place, targets, affines, decode, given | encoded)
+
+
+def _check_target(name: str, stored: str, target: str) -> None:
+    try:
+        check_conversion(stored, target)
+    except DtypeError as error:
+        raise DtypeError(f"tensor {name!r}: {error}") from error
 
 
 def _targets(tensors: Mapping[str, Tensor], as_dtype: str | Mapping[str, str] | None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import jax
 import jax.experimental.sparse
 import jax.numpy as jnp
+import keras
 import ml_dtypes
 import numpy as np
 import paddle
@@ -119,7 +120,7 @@ def test_dtypes_of_ml_dtypes_keep_their_bits(dtype):
         (np.zeros(2, "c16"), "complex64 only"),
         (np.zeros(2, np.clongdouble), "complex64"),
         (np.ma.masked_array([1, 2], [True, False]), r"\.filled\(nodata\)"),
-        ([[1, 2], [3]], "inhomogeneous"),
+        ([[1, 2], [3]], "inhomogeneous.*give rows of one length"),
         (np.zeros(2, ml_dtypes.int4), "no such dtype"),
         (np.zeros(2, ml_dtypes.float8_e3m4), "no such dtype"),
         (np.zeros(2, ml_dtypes.float4_e2m1fn), "no such dtype"),
@@ -186,6 +187,12 @@ def _tracer():
     return kept[0]
 
 
+def _deleted():
+    array = jnp.ones(2) + 1
+    array.delete()
+    return array
+
+
 def _symbolic():
     kept = []
     tf.function(lambda x: kept.append(x) or x)(tf.zeros(2))
@@ -211,6 +218,8 @@ REFUSED = {
     "jax-sparse": (lambda: jax.experimental.sparse.BCOO.fromdense(jnp.eye(3)), r"BCOO; give a dense array"),
     "jax-tracer": (_tracer, "tracer: it has no values"),
     "jax-key": (lambda: jax.random.key(0), r"jax\.random\.key_data"),
+    "jax-deleted": (_deleted, "deleted or donated"),
+    "keras-variable": (lambda: keras.Variable(np.ones(2)), r"Variable; give its value, variable\.value"),
     "jax-int4": (lambda: jnp.zeros(2, "int4"), "int4"),
     "paddle-sparse": (lambda: paddle.sparse.sparse_coo_tensor([[0], [1]], [1.0], [2, 2]), r"sparse.*to_dense"),
     "paddle-complex128": (lambda: paddle.ones([2], "complex128"), "complex64"),

@@ -90,6 +90,30 @@ def test_as_dtype_is_what_every_framework_gets(every):
         assert again.dtypes == ds.dtypes
 
 
+def test_a_conversion_that_is_refused_names_its_tensor(every):
+    with pytest.raises(DtypeError, match="tensor 'f16': cannot convert F16 to I32"):
+        mlstac.load(every, framework="numpy", as_dtype={"u8": "int32", "f16": "int32"})
+
+
+def test_what_jax_does_not_hold_is_told_with_what_can_be_had(tmp_path):
+    def load(value, **options):
+        mlstac.write([{"x": value}], tmp_path / "wide", id="wide", license="CC0-1.0", overwrite=True)
+        return mlstac.load(tmp_path / "wide", framework="jax", **options)
+
+    with pytest.raises(DtypeError, match="narrow=True to have F32, rounded to nearest"):
+        load(np.ones(2))
+    with pytest.raises(DtypeError, match="narrow=True to have I32, where an integer that does not fit is an error"):
+        load(np.ones(2, np.int64))
+    with pytest.raises(DtypeError, match=f"{2**31} of dtype I64 does not fit I32.*as_dtype='float32'"):
+        load(np.array([2**31]), narrow=True)[0]
+    assert load(np.array([2**31]), as_dtype="float32")[0]["x"].tolist() == [2.0**31]  # as the message says
+    with jax.enable_x64(True):
+        wide = load(np.array([2**31]))
+        assert wide[0]["x"].tolist() == [2**31]
+        with pytest.raises(DtypeError, match=r"every thread, as jax\.enable_x64\(\) does not"):
+            list(wide.batches(1))
+
+
 def test_a_value_that_paddle_has_no_room_for_is_an_error_that_names_it(tmp_path):
     samples = [{"x": np.array([1, 2**63 - 1], np.uint64)}, {"x": np.array([0, 2**63], np.uint64)}]
     mlstac.write(samples, tmp_path / "large", id="large", license="CC0-1.0")
