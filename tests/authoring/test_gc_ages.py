@@ -114,14 +114,20 @@ def write_parts(url, parts, *, options=None):
     )
 
 
-def test_parts_that_nobody_goes_on_with_go_with_their_journals_when_all_of_them_are_old(url, tmp_path, monkeypatch):
+@pytest.fixture
+def lost(url, tmp_path, monkeypatch):
+    """A dataset with parts beside it that broke off on a machine that is gone: its files, theirs, their shards."""
     mlstac.write(read_scene(9), url, license="MIT", card=False)
     whole = list_files(url)
     with another_machine(monkeypatch, tmp_path / "lost"):
         broken_parts(url)
     there = list_files(url) - whole
+    return whole, there, {name for name in there if name.endswith(".safetensors")}
+
+
+def test_parts_that_nobody_goes_on_with_go_with_their_journals_when_all_of_them_are_old(url, lost):
+    whole, there, shards = lost
     journal = {name for name in there if name.startswith(".mlstac/parts/")}
-    shards = {name for name in there if name.endswith(".safetensors")}
     assert len(journal) > 1
     assert len(shards) > 2
     found = mlstac.gc(url)
@@ -186,13 +192,8 @@ def test_a_file_that_cannot_be_read_is_neither_ours_nor_anybody_elses(host, name
     assert set(host.store().list()) == there
 
 
-def test_a_shard_that_is_younger_than_the_journals_that_tell_of_it_stays(url, tmp_path, monkeypatch):
-    mlstac.write(read_scene(9), url, license="MIT", card=False)
-    whole = list_files(url)
-    with another_machine(monkeypatch, tmp_path / "lost"):
-        broken_parts(url)
-    there = list_files(url) - whole
-    shards = {name for name in there if name.endswith(".safetensors")}
+def test_a_shard_that_is_younger_than_the_journals_that_tell_of_it_stays(url, lost):
+    whole, there, shards = lost
     for name in there - shards:
         age(url, name, 3)
     found = mlstac.gc(url)  # the names may be a new writer's, whose line is not there yet
