@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mlstac.authoring._prefix import Prefix
 from mlstac.authoring._write import Samples, by_split, feed
 from mlstac.authoring._writer import Writer
 from mlstac.collection import Collection
@@ -16,6 +17,7 @@ def append(
     *,
     split: str = "train",
     version: str | None = None,
+    id_prefix: str | None = None,
     shard_size: int | str = "256MB",
     layout: str = "auto",
     compression: str | None = None,
@@ -42,6 +44,9 @@ def append(
     version : str, optional
         Of the new state of the data. By default the second number of the old one counts on: ``1.0.0`` becomes
         ``1.1.0``, and a dataset without one was 1.0.0.
+    id_prefix : str, optional
+        Put before the ids that the samples bring, where the dataset has some of them already: ``"b/"``. Samples without
+        one are numbered as ever.
     shard_size, layout, batched, storage_options, progress, card
         As for `write`.
     compression : str, optional
@@ -82,6 +87,7 @@ def append(
         raise InvalidArgumentError(
             f"split={split!r} is for one iterable, but samples are a mapping of split to iterable; leave split out"
         )
+    prefix = None if id_prefix is None else Prefix(id_prefix)
     with Writer(
         path,
         append=True,
@@ -93,5 +99,5 @@ def append(
         progress=progress,
         card=card,
     ) as writer:
-        feed(writer, by_split(samples, split=split), batched=batched)
+        feed(writer, by_split(samples, split=split), batched=batched, prefix=prefix)
         return writer.close()

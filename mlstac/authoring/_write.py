@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mlstac.authoring._iterables import count_samples, each_sample, has_index, is_samples
+from mlstac.authoring._prefix import Prefix, Prefixed
 from mlstac.authoring._splitting import Splitting, read_splitting
 from mlstac.authoring._writer import Writer
 from mlstac.collection import Collection
@@ -119,7 +120,12 @@ def as_collection(
 
 
 def feed(
-    writer: Writer, samples: Mapping[str, Samples], *, splitting: Splitting | None = None, batched: bool = False
+    writer: Writer,
+    samples: Mapping[str, Samples],
+    *,
+    splitting: Splitting | None = None,
+    batched: bool = False,
+    prefix: Prefix | None = None,
 ) -> None:
     """Add the samples of each split, leaving out as many as an unfinished run has."""
     counts = [count_samples(some, batched=batched) for some in samples.values()]
@@ -132,8 +138,9 @@ def feed(
         if callable(some) and not is_samples(some):
             iterable = some(writer.skip(split))
         elif splitting is None and not batched and has_index(some) and not isinstance(some, list | tuple):
-            start = writer.skip_to(split, some)
-        for number, sample in enumerate(each_sample(iterable, batched=batched, start=start), start=start):
+            start = writer.skip_to(split, some if prefix is None else Prefixed(some, prefix))
+        for number, given in enumerate(each_sample(iterable, batched=batched, start=start), start=start):
+            sample = given if prefix is None else prefix.put(given)
             writer.add(
                 sample, split=split if splitting is None else splitting.split_of(sample, writer.tensors, number=number)
             )

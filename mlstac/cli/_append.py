@@ -36,13 +36,14 @@ def append_samples(
     filled = [name for name, part in given.splits.items() if part.n_items]
     before = mlstac.open(path, storage_options=ours)
     check_meaning(given, before, source=source, path=path)
-    samples: dict[str, Any] = {name: _Samples(given, [name], id_prefix, theirs) for name in filled}
+    keep_ids = id_prefix is not None
+    samples: dict[str, Any] = {name: _Samples(given, [name], theirs, keep_ids=keep_ids) for name in filled}
     if split is not None:
-        samples = {split: _Samples(given, filled, id_prefix, theirs)} if filled else {}
+        samples = {split: _Samples(given, filled, theirs, keep_ids=keep_ids)} if filled else {}
     written = before
     if samples:
         try:
-            written = mlstac.append(path, samples, version=version, storage_options=ours)
+            written = mlstac.append(path, samples, version=version, id_prefix=id_prefix, storage_options=ours)
         except InvalidSampleError as error:
             if "is used twice" not in str(error):
                 raise
@@ -64,19 +65,17 @@ def append_samples(
 class _Samples:
     """Samples of some splits of a dataset; what an unfinished append has already is not read again."""
 
-    def __init__(self, collection: Collection, splits: list[str], prefix: str | None, options: StorageOptions) -> None:
+    def __init__(self, collection: Collection, splits: list[str], options: StorageOptions, *, keep_ids: bool) -> None:
         self._collection = collection
         self._splits = splits
-        self._prefix = prefix
+        self._keep_ids = keep_ids
         self._options = options
 
     def __call__(self, skip: int) -> Iterator[mlstac.Sample]:
         for name in self._splits:
             dataset = mlstac.load(self._collection, split=name, framework="numpy", storage_options=self._options)
             for number, sample in enumerate(read_samples(dataset, start=min(skip, len(dataset))), start=skip):
-                if self._prefix is not None:
-                    sample.id = self._prefix + str(sample.id)
-                elif _is_default(str(sample.id), split=name, number=number):
+                if not self._keep_ids and _is_default(str(sample.id), split=name, number=number):
                     sample.id = None  # its author gave it none: it goes on counting where it comes to stand
                 yield sample
             skip = max(skip - len(dataset), 0)

@@ -284,6 +284,60 @@ def test_an_id_is_used_once_in_old_and_new(five, copied):
         append(five, [mlstac.Sample(sample.tensors, id="train-0000003")], split="test")
 
 
+class Indexed:
+    """Samples that can be had by number, and are not a list."""
+
+    def __init__(self, some):
+        self.some = list(some)
+
+    def __len__(self):
+        return len(self.some)
+
+    def __getitem__(self, at):
+        if at == len(self.some):
+            raise IndexError(at)
+        return self.some[at]
+
+
+@pytest.mark.parametrize("given", [list, iter, Indexed, lambda some: lambda skip: iter(list(some)[skip:])])
+def test_a_prefix_keeps_ids_apart(tmp_path, given):
+    def named(start, stop):
+        return [mlstac.Sample({"x": np.uint8(n)}, id=f"chip-{n}" if n % 2 else None) for n in range(start, stop)]
+
+    path, source = tmp_path / "a", named(0, 4)
+    mlstac.write(named(0, 4), path, id="a", license="MIT", card=False)
+    with pytest.raises(InvalidSampleError, match="id 'chip-1' is used twice"):
+        append(path, given(named(0, 4)))
+    append(path, given(source), id_prefix="b/")
+    ids = read_rows(path)["id"].to_pylist()
+    assert ids[4:] == ["train-0000004", "b/chip-1", "train-0000006", "b/chip-3"]
+    assert [sample.id for sample in source] == [None, "chip-1", None, "chip-3"]  # the author's own
+    append(path, given([{"x": np.uint8(9)}]), id_prefix="c/")
+    assert read_rows(path)["id"].to_pylist()[8:] == ["train-0000008"]
+    with pytest.raises(InvalidArgumentError, match="id_prefix=7 is of type int; give a text"):
+        append(path, given(source), id_prefix=7)
+
+
+def test_an_append_under_a_prefix_goes_on_under_the_same(tmp_path):
+    def named(stop):
+        return [mlstac.Sample({"x": np.full(99, n, np.uint8)}, id=f"{n}") for n in range(stop)]
+
+    class Breaking(Indexed):
+        def __getitem__(self, at):
+            if at == 15:
+                raise RuntimeError
+            return super().__getitem__(at)
+
+    path = tmp_path / "a"
+    mlstac.write(named(3), path, id="a", license="MIT", card=False)
+    with pytest.raises(RuntimeError):
+        append(path, Breaking(named(20)), id_prefix="b/", shard_size=400)
+    with pytest.raises(InvalidSampleError):
+        append(path, Indexed(named(20)), id_prefix="c/", shard_size=400)
+    append(path, Indexed(named(20)), id_prefix="b/", shard_size=400)
+    assert read_rows(path)["id"].to_pylist() == ["0", "1", "2", *(f"b/{n}" for n in range(20))]
+
+
 def test_an_optional_tensor_that_nobody_had_yet_may_come_later(tmp_path):
     tensors = {"x": mlstac.Tensor(), "mask": mlstac.Tensor(role="label", required=False)}
     mlstac.write([{"x": np.ones(3)}], tmp_path / "a", card=False, id="x", tensors=tensors)
