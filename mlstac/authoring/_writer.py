@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple, Self
 
+from mlstac.authoring._admission import Admission
 from mlstac.authoring._base import read_collection, restore_description
 from mlstac.authoring._commit import commit
 from mlstac.authoring._depot import COLLECTION
@@ -13,12 +14,10 @@ from mlstac.authoring._description import Description
 from mlstac.authoring._filling import Filling
 from mlstac.authoring._identity import Ids
 from mlstac.authoring._ledger import Ledger
-from mlstac.authoring._local_origins import relative_origins
 from mlstac.authoring._pipeline import Pipeline
 from mlstac.authoring._progress import Progress
 from mlstac.authoring._properties import Properties
 from mlstac.authoring._remote import open_target
-from mlstac.authoring._samples import Prepared, bare_row, prepare, with_row
 from mlstac.authoring._session import Session
 from mlstac.authoring._target import Target
 from mlstac.authoring._unfinished import Unfinished
@@ -26,7 +25,7 @@ from mlstac.authoring._version import next_version
 from mlstac.authoring._whole import Whole
 from mlstac.collection import Collection, Tensor, check_split_name
 from mlstac.errors import InvalidArgumentError, InvalidSampleError, StateError
-from mlstac.sample import Row, check_grid, parse_compression, sample_row
+from mlstac.sample import parse_compression
 from mlstac.storage import parse_size
 
 
@@ -35,6 +34,7 @@ class _Work(NamedTuple):
 
     session: Session
     unfinished: Unfinished
+    admission: Admission
     pipeline: Pipeline
     filling: Filling
 
@@ -141,7 +141,6 @@ class Writer:
         self._before: dict[str, int] = {}
         """Samples of each split that the dataset has already, which are added to."""
         self._work: _Work | None = None
-        self._checked = False
         self._lock = threading.RLock()
         """Samples may come from several threads; one at a time is taken in."""
         self._whole = Whole()
@@ -311,6 +310,7 @@ class Writer:
         unfinished = Unfinished(
             session, records, appends=self._append, overwrites=self._overwrite, in_part=self._part is not None
         )
+        admission = Admission(self._declared, self._description, self._properties, home=self._home, part=self._part)
         pipeline = Pipeline(self._target, session.run, shard_bytes=self._shard_bytes, compression=self._compression)
         filling = Filling(
             session,
@@ -323,7 +323,7 @@ class Writer:
             records=records,
             whole=self._whole,
         )
-        return _Work(session, unfinished, pipeline, filling)
+        return _Work(session, unfinished, admission, pipeline, filling)
 
     def skip(self, split: str = "train") -> int:
         """Leave out the samples of a split that an unfinished run has already written whole.
@@ -360,8 +360,9 @@ class Writer:
             work.unfinished.check_complete(self._counts)
         held = list(work.session.run.contents(split))
         for position in sorted({0, done - 1}):
-            prepared, _, _ = self._prepare(samples[position], split, position)
-            work.unfinished.compare(prepared, split, position, held[position])
+            number = self._before.get(split, 0) + position
+            admitted = work.admission.admit(samples[position], split=split, number=number, is_new=False)
+            work.unfinished.compare(admitted.prepared, split, position, held[position])
         return self.skip(split)
 
     def expect(self, total: int | None) -> None:
@@ -401,8 +402,10 @@ class Writer:
         position = self._counts.get(check_split_name(split), 0)
         undo = self._description.mark()
         try:
-            prepared, row, kinds = self._prepare(sample, split, position)
-            if work.unfinished.has(split, position):
+            is_written = work.unfinished.has(split, position)
+            number = self._before.get(split, 0) + position
+            prepared, row, kinds = work.admission.admit(sample, split=split, number=number, is_new=not is_written)
+            if is_written:
                 work.unfinished.replay(prepared, split, position)
                 self._counts[split] = position + 1
                 self._progress.add(split)
@@ -424,42 +427,6 @@ class Writer:
             work.filling.add(prepared, row, split)
             self._counts[split] = position + 1
         self._progress.add(split)
-
-    def _prepare(self, sample: Any, split: str, position: int) -> tuple[Prepared, Row, dict[str, str]]:
-        """Encode a sample and check all that can be checked before it is taken in."""
-        number = self._before.get(split, 0) + position
-        prepared = prepare(sample, split=split, position=number, description=self._description, part=self._part)
-        if not self._checked and not self._working().unfinished.has(split, position):
-            self._check_tasks()
-        kinds: dict[str, str] = {}
-        if prepared.sample is None:
-            row = bare_row(prepared.id)
-        else:
-            kinds = self._properties.check(prepared.sample.properties, sample=prepared.id)
-            row = sample_row(prepared.sample, id=prepared.id, grids=prepared.form.grids)
-            if row.derived_from:
-                origins = relative_origins(row.derived_from, home=self._home, split=split, sample=prepared.id)
-                row = row._replace(derived_from=origins)
-            if row.grids and row.geometry is None:
-                self._check_place(row)
-        prepared.content = with_row(prepared.content, row)
-        return prepared, row, kinds
-
-    def _check_place(self, row: Row) -> None:
-        """Refuse a grid that leaves its CRS's domain now, not when the footprints of a shard are computed."""
-        for grid in set(row.grids.values()):
-            if grid.crs is not None and grid.transform is not None:
-                try:
-                    check_grid(grid.crs, grid.transform, grid.shape)
-                except InvalidSampleError as error:
-                    raise InvalidSampleError(f"sample {row.id!r}: {error}") from None
-
-    def _check_tasks(self) -> None:
-        """Check, once the first sample has completed the description, that the tensors give what the tasks need."""
-        described = self._declared.model_copy()
-        described.tensors = self._description.tensors
-        described.check_tasks()
-        self._checked = True
 
 
 def _check_append(append: bool, collection: Any, *, overwrite: bool, version: str | None) -> None:
