@@ -381,3 +381,11 @@ def test_the_bar_knows_how_many_samples_a_loader_of_batches_has(tmp_path, capsys
     loader = torch.utils.data.DataLoader([{"x": at} for at in range(10)], batch_size=3, drop_last=drop_last)
     mlstac.write(loader, tmp_path / "out", batched=True, progress=True, card=False)
     assert f"{count}/{count} " in capsys.readouterr().err
+
+
+def test_arrays_of_all_samples_are_told_how_to_become_a_batch(tmp_path):
+    arrays = {"input": np.arange(20, dtype=np.uint8).reshape(5, 2, 2), "target": np.arange(5)}
+    with pytest.raises(InvalidArgumentError, match=r"'input' are one array.*\[\{'input': images.*batched=True"):
+        mlstac.write(arrays, tmp_path / "out")
+    mlstac.write([arrays], tmp_path / "out", batched=True, card=False)  # as it says
+    assert [int(sample["target"]) for sample in mlstac.load(tmp_path / "out", framework="numpy")] == [0, 1, 2, 3, 4]
