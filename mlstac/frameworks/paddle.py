@@ -49,8 +49,7 @@ def resolve_device(device: object = None) -> Any:
         return paddle.CPUPlace()
     if type(device).__module__.partition(".")[0] == "paddle" and type(device).__name__.endswith("Place"):
         name = str(device).removeprefix("Place(").removesuffix(")")
-        present = name in _present() or name == "undefined:0"
-        if not present:
+        if name not in _present():
             raise absent(device, _present(), framework=NAME)
         return device
     kind, index = parse_device(device, framework=NAME)

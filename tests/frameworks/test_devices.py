@@ -207,3 +207,8 @@ def test_tensorflow_puts_tensors_on_the_device_that_was_asked_for():
         """
     )
     assert out == "ok\n"
+
+
+def test_a_place_of_paddle_that_is_nowhere_is_refused():
+    with pytest.raises(DeviceError, match="undefined"):
+        get_adapter("paddle").resolve_device(paddle.base.libpaddle.Place())
