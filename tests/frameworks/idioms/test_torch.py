@@ -89,3 +89,30 @@ def test_lightning_trains_on_our_own_batches(bands, tmp_path):
     trainer.fit(model, ds.batches(20, shuffle=True, seed=3))
     assert len(model.losses) == 24
     assert model.losses[-1] < model.losses[0] / 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_lightning_gives_every_epoch_its_own_order(bands, tmp_path):
+    ds = mlstac.load(bands, framework="torch").select(tensors=["label"])
+    seen = []
+
+    class Watcher(Classifier):
+        def train_dataloader(self):
+            return ds.batches(20, shuffle=True, epoch=self.current_epoch)
+
+        def training_step(self, batch, _):
+            seen.append(batch["label"].tolist())
+            return self.net(torch.ones(3)).sum()
+
+    lightning.Trainer(
+        max_epochs=3,
+        reload_dataloaders_every_n_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    ).fit(Watcher())
+    expected = [ds.batches(20, shuffle=True, epoch=epoch) for epoch in range(3)]
+    assert seen == [batch["label"].tolist() for batches in expected for batch in batches]
