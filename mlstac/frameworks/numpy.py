@@ -134,9 +134,9 @@ def encode(tensor: object) -> tuple[str, tuple[int, ...], NDArray[np.uint8]]:
     try:
         array = np.asarray(tensor)
     except ValueError as error:  # rows of unequal length
-        why = str(error).rstrip(".")
+        said = str(error).rstrip(".")
         raise InvalidSampleError(
-            f"cannot make one array of {type(tensor).__name__}: {why}; give rows of one length, or each as a tensor"
+            f"cannot make one array of {type(tensor).__name__}: {said}; give rows of one length, or each as a tensor"
         ) from error
     if isinstance(tensor, list | tuple) and array.dtype.kind == "f" and array.size and np.abs(array).max() >= 2**63:
         exact = np.asarray(tensor, object)  # of integers that fit neither int64 nor uint64 numpy makes floats
