@@ -1,15 +1,13 @@
 """Samples of mapped shards into the buffer of a batch: plain copies of rows, as few as their addresses allow."""
 
-import _thread
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.loading._addresses import MISSING
+from mlstac.loading._pieces import in_pieces
 from mlstac.loading._slots import Slots
 
 Bytes = NDArray[np.uint8]
@@ -17,8 +15,8 @@ Bytes = NDArray[np.uint8]
 SHARED_BYTES = 2 * 1024 * 1024
 """From this size on a copy that is waited for is made by two threads: one carries about half of what memory can."""
 
-PIECE_BYTES = 512 * 1024
-"""About what a thread takes of it at a time."""
+PIECE_BYTES = 1024 * 1024
+"""About what a thread takes of it at a time: smaller ones are handed out more often than it pays."""
 
 _SMALL_BYTES = 4096  # below it, one gather of many rows is quicker than a copy each
 
@@ -66,51 +64,6 @@ def _copy_each(slots: Slots, shard: Callable[[int], Bytes]) -> None:
 def at_once(count: int, work: Callable[[int, int], object]) -> None:
     """Do some work in this thread."""
     work(0, count)
-
-
-def in_pieces(count: int, work: Callable[[int, int], object], *, size: int) -> None:
-    """Do some work in this thread and in another, which take its pieces in turn; return when all are done.
-
-    Only where the work lets go of Python's lock, as numpy's copies do. An error of either is raised here.
-
-    Parameters
-    ----------
-    count : int
-        Rows.
-    work : callable
-        Does rows from the first to before the last.
-    size : int
-        Rows of a piece.
-    """
-    # no halves: the other thread is a tenth of a millisecond late, of half a millisecond
-    pieces = deque((first, min(first + size, count)) for first in range(0, count, size))
-    failed: list[BaseException] = []
-    other_works = _thread.allocate_lock()
-
-    def take() -> None:
-        try:
-            while True:
-                try:
-                    piece = pieces.popleft()
-                except IndexError:
-                    return
-                work(*piece)
-        except BaseException as error:  # noqa: BLE001  (it is raised in the thread that asked)
-            failed.append(error)
-            pieces.clear()
-
-    def help_out() -> None:
-        with other_works:
-            take()
-
-    with suppress(RuntimeError):  # no more threads are to be had
-        # not threading's, whose start waits until the thread runs
-        _thread.start_new_thread(help_out, ())
-    take()
-    with other_works:  # one that has not begun by now finds nothing left
-        pass
-    if failed:
-        raise failed[0]
 
 
 def _copy_rows(slots: Slots, shard: Callable[[int], Bytes], size: int, split: Split) -> None:

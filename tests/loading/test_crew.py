@@ -1,9 +1,7 @@
 """Large local batches, which two threads make at once: the order, the bytes and the end are those of one."""
 
-import itertools
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import pytest
 import mlstac
 from mlstac.errors import StorageError
 from mlstac.loading import _copying, _crew
-from mlstac.loading._copying import in_pieces
+from mlstac.loading._pieces import in_pieces
 from tests.loading.datasets import write_stacked
 from tests.waiting import wait_until
 
@@ -133,82 +131,6 @@ def test_a_batch_that_is_waited_for_is_copied_in_pieces(folder, arrays, options,
     assert begun == [len(rows)]
     assert np.array_equal(batch["image"], arrays["image"][rows])
     assert batch["number"].tolist() == rows.tolist()
-
-
-@pytest.fixture
-def meet():
-    """What the first two pieces wait for, each for the other: so they are two threads'."""
-    numbers, met = itertools.count(), threading.Barrier(2, timeout=20)
-    return lambda: next(numbers) < 2 and met.wait()
-
-
-def test_two_threads_take_pieces_and_every_row_is_in_one(meet):
-    done = []
-    in_pieces(5, lambda first, last: (meet(), done.append((first, last, threading.get_ident()))), size=2)
-    assert sorted(piece[:2] for piece in done) == [(0, 2), (2, 4), (4, 5)]
-    assert len({piece[2] for piece in done}) == 2
-
-
-def test_the_piece_of_the_other_thread_is_waited_for(meet, monkeypatch):
-    mine, waited, done = threading.get_ident(), threading.Event(), []
-
-    class Lock:
-        """Tells when the thread that asked waits for the other."""
-
-        def __init__(self):
-            self._lock = threading.Lock()
-
-        def __enter__(self):
-            if threading.get_ident() == mine:
-                waited.set()
-            self._lock.acquire()
-
-        def __exit__(self, *_):
-            self._lock.release()
-
-    def work(first, last):
-        meet()
-        if threading.get_ident() != mine:
-            assert waited.wait(20)
-        done.append(first)
-
-    monkeypatch.setattr(_copying._thread, "allocate_lock", Lock)
-    in_pieces(2, work, size=1)
-    assert sorted(done) == [0, 1]
-
-
-@pytest.mark.parametrize("wrong", ["mine", "other"])
-def test_an_error_of_either_thread_is_raised_and_ends_the_work(wrong, meet):
-    mine, done = threading.get_ident(), []
-
-    def work(first, last):
-        meet()
-        if (threading.get_ident() == mine) == (wrong == "mine"):
-            raise ValueError(f"rows {first} to {last}")
-        done.append(first)
-
-    with pytest.raises(ValueError, match=r"rows [01] to"):
-        in_pieces(1_000_000, work, size=1)
-    assert len(done) < 999_999
-
-
-def test_without_a_second_thread_one_does_all_pieces(monkeypatch):
-    def refuse(*_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_copying._thread, "start_new_thread", refuse)
-    done = []
-    in_pieces(5, lambda first, last: done.append((first, last)), size=3)
-    assert done == [(0, 3), (3, 5)]
-
-
-def test_a_second_thread_that_comes_late_is_not_waited_for(monkeypatch):
-    late = []
-    monkeypatch.setattr(_copying._thread, "start_new_thread", lambda begin, _: late.append(begin))
-    done = []
-    in_pieces(5, lambda first, last: done.append((first, last)), size=3)
-    late.pop()()
-    assert done == [(0, 3), (3, 5)]
 
 
 @pytest.mark.parametrize("rows", [[*range(60, 66), *range(20)], [*range(20), *range(60, 66)]])
