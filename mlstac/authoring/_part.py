@@ -1,7 +1,7 @@
 """One part of a dataset: what a worker is sent, and what it does."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlstac.authoring._iterables import each_sample
@@ -33,7 +33,7 @@ class PartJob:
     part: Part
     splitting: Splitting | None
     batched: bool
-    home: str
+    home: str = field(repr=False)  # a cluster's log shows the job of a worker that failed
     """The dataset's folder, or its URL."""
     root: str | None
     """The folder on a disk in which the part is written: the dataset's, or for the Hub, which takes no shard alone, the
@@ -42,7 +42,7 @@ class PartJob:
     """Of the part's journal, in the dataset's folder or that one."""
     folder: str | None
     """Of the part's shards in each split, at a store."""
-    storage_options: Mapping[str, Any] | None
+    storage_options: Mapping[str, Any] | None = field(repr=False)
     collection: Collection
     options: dict[str, Any]
 

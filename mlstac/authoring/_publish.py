@@ -62,6 +62,10 @@ class Publication:
     commit: str | None = None
     """Of the Hub."""
 
+    def __repr__(self) -> str:  # a notebook shows it: without what stands in the URL for the store alone
+        going = f"{len(self.uploads)} of {len(self.files)} files"
+        return f"Publication({redact(self.url)!r}, {going}, dry_run={self.dry_run}, commit={self.commit!r})"
+
     @property
     def uploads(self) -> tuple[PublishedFile, ...]:
         """The files that were uploaded, or would be."""

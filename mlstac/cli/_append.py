@@ -11,7 +11,7 @@ from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 from mlstac.collection import Collection, Tensor
 from mlstac.errors import InvalidSampleError
-from mlstac.storage import StorageOptions, assign_options
+from mlstac.storage import StorageOptions, assign_options, redact
 
 _AT_ONCE = 1024
 _ITEM = ("id", "type", "stac_version", "stac_extensions", "links", "collection", "geometry", "bbox", "assets")
@@ -48,16 +48,18 @@ def append_samples(
             if "is used twice" not in str(error):
                 raise
             raise InvalidSampleError(
-                f"{error}. Give --id-prefix TEXT to put a text before the ids of {source}"
+                f"{error}. Give --id-prefix TEXT to put a text before the ids of {redact(source)}"
             ) from error
     added = {
         name: part.n_items - (before.splits[name].n_items if name in before.splits else 0)
         for name, part in written.splits.items()
     }
     if as_json:
-        print_json({"path": path, "version": written.version, "added": {name: n for name, n in added.items() if n}})
+        print_json(
+            {"path": redact(path), "version": written.version, "added": {name: n for name, n in added.items() if n}}
+        )
         return
-    OUT.print(path, markup=False, soft_wrap=True)
+    OUT.print(redact(path), markup=False, soft_wrap=True)
     words = " · ".join(f"{name} {n:,}" for name, n in added.items() if n)
     tell(f"added {say_count(sum(added.values()), 'sample')}{f' ({words})' if words else ''}; version {written.version}")
 

@@ -6,6 +6,7 @@ import mlstac
 from mlstac.cli._console import OUT, print_json, tell
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
+from mlstac.storage import redact
 
 
 def convert_source(source: str, path: str, *, store: list[str], as_json: bool, **options: Any) -> None:
@@ -20,8 +21,8 @@ def convert_source(source: str, path: str, *, store: list[str], as_json: bool, *
             name: {"dtype": tensor.dtype, "shape": None if tensor.shape is None else list(tensor.shape)}
             for name, tensor in collection.tensors.items()
         }
-        print_json({"path": path, "id": collection.id, "splits": counts, "tensors": tensors})
+        print_json({"path": redact(path), "id": collection.id, "splits": counts, "tensors": tensors})
         return
-    OUT.print(path, markup=False, soft_wrap=True)
+    OUT.print(redact(path), markup=False, soft_wrap=True)
     each = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     tell(f"wrote {say_count(sum(counts.values()), 'sample')}: {each}")

@@ -4,6 +4,7 @@ import mlstac
 from mlstac.cli._console import OUT, print_json, tell
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_bytes, say_count
+from mlstac.storage import redact
 
 
 def collect_garbage(
@@ -18,7 +19,7 @@ def collect_garbage(
         storage_options=read_options(options),
     )
     if as_json:
-        said = {"path": path, "dry_run": dry_run, "bytes": found.nbytes, "files": found.files}
+        said = {"path": redact(path), "dry_run": dry_run, "bytes": found.nbytes, "files": found.files}
         print_json({**said, "kept": found.kept, "young": found.young})
         return
     for name in found.files:

@@ -7,18 +7,19 @@ import mlstac
 from mlstac.cli._console import OUT, print_json
 from mlstac.cli._options import read_options
 from mlstac.collection import DTYPES, Collection, Tensor
+from mlstac.storage import redact
 
 
 def show_info(source: str, *, options: list[str], as_json: bool) -> None:
     """Print what a dataset holds."""
     collection = mlstac.open(source, storage_options=read_options(options) or None)
     if as_json:
-        print_json({"source": source, **summarize(collection)})
+        print_json({"source": redact(source), **summarize(collection)})
         return
     from mlstac.cli._info_page import draw_page, load_line
 
     OUT.print(draw_page(collection))
-    OUT.print(f"\n  {load_line(collection, source)}\n", style="code", markup=False, soft_wrap=True)
+    OUT.print(f"\n  {load_line(collection, redact(source))}\n", style="code", markup=False, soft_wrap=True)
 
 
 def summarize(collection: Collection) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlstac.collection import Collection, Tensor
 from mlstac.errors import InvalidSampleError
+from mlstac.storage import redact
 
 
 def check_meaning(given: Collection, there: Collection, *, source: str, path: str) -> None:
@@ -23,6 +24,7 @@ def check_meaning(given: Collection, there: Collection, *, source: str, path: st
         If a tensor that both have has other classes, bands, axes, nodata, scale, offset or unit. What only one of
         them says of classes, names of bands, axes and units is no difference.
     """
+    source, path = redact(source), redact(path)
     for name, tensor in given.tensors.items():
         if name in there.tensors:
             for what in _differences(tensor, there.tensors[name]):

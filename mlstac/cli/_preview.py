@@ -10,6 +10,7 @@ import mlstac
 from mlstac.cli._console import OUT, print_json, tell
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
+from mlstac.storage import redact
 
 _MOST_FOOTPRINTS = 5_000  # of a split; more would be one blot, and minutes of drawing
 
@@ -27,7 +28,7 @@ def write_preview(source: str, out: Path, *, split: str, count: int, options: li
     if len(dataset) == 0:
         filled = [name for name, part in collection.splits.items() if part.n_items]
         mend = f"give --split {' or '.join(filled)}" if filled else "no split has any"
-        raise mlstac.errors.NotFoundError(f"split {split!r} of {source} has no samples to draw; {mend}")
+        raise mlstac.errors.NotFoundError(f"split {split!r} of {redact(source)} has no samples to draw; {mend}")
     rows = spread(len(dataset), count)
     ids = dataset.metadata.to_table(["id"])["id"].take(rows).to_pylist()
     figure = draw_preview(

@@ -5,6 +5,7 @@ from mlstac.authoring import Publication
 from mlstac.cli._console import OUT, print_json, tell
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_bytes, say_count
+from mlstac.storage import redact
 
 
 def publish_folder(
@@ -36,7 +37,7 @@ def publish_folder(
         for file in done.files:
             OUT.print(f"{file.action:6}  {say_bytes(file.size):>10}  {file.url}", markup=False, soft_wrap=True)
     else:
-        OUT.print(done.url, markup=False, soft_wrap=True)
+        OUT.print(redact(done.url), markup=False, soft_wrap=True)
     kept = len(done.files) - len(done.uploads)
     verb = "would upload" if dry_run else "uploaded"
     same = f"; {say_count(kept, 'file')} there already" if kept else ""
@@ -47,7 +48,7 @@ def summarize(done: Publication) -> dict[str, object]:
     """A publication as JSON."""
     files = [file._asdict() for file in done.files]
     return {
-        "url": done.url,
+        "url": redact(done.url),
         "dry_run": done.dry_run,
         "commit": done.commit,
         "upload_bytes": done.upload_bytes,

@@ -7,6 +7,7 @@ from mlstac.cli._console import OUT, print_json
 from mlstac.cli._info import summarize_tensor
 from mlstac.cli._options import read_options
 from mlstac.collection import Tensor
+from mlstac.storage import redact
 
 _MEASURED = "train"
 
@@ -21,7 +22,7 @@ def show_stats(source: str, *, split: str, recompute: bool, options: list[str], 
         kept = ("role", "dtype", "nodata", "statistics", "bands", "classes")
         print_json(
             {
-                "source": source,
+                "source": redact(source),
                 "id": collection.id,
                 "split": split,
                 "recomputed": recompute,
