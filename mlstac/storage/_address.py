@@ -3,11 +3,14 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mlstac.storage._hub import parse_hub
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._urls import is_remote, local_path, scheme_of
+
+_BUCKETS: Final = {"s3", "s3a", "gs", "gcs", "memory"}
+_ACCOUNTS: Final = {"az", "abfs", "abfss"}
 
 
 def dataset_name(address: str | os.PathLike[str], *, endpoint: str | None = None) -> str:
@@ -42,7 +45,8 @@ def assign_options(
 ) -> tuple[StorageOptions, Mapping[str, Any] | None]:
     """Say which options are for the store that is read, and which for the one that is written.
 
-    Both have them where both are of one Hub, in whatever spelling, or of one other scheme, as two buckets of S3 are.
+    Both have them where both are of one Hub, in whatever spelling, or of one other scheme, as two buckets of S3 are;
+    where URLs name the server or the account, of one of those too.
     Else they are the target's alone, for credentials go to no other host; a target on this machine takes none.
 
     Parameters
@@ -55,12 +59,21 @@ def assign_options(
     if not is_remote(target):
         return options, None
     ours = options() if callable(options) else options
-    endpoint = (ours or {}).get("endpoint")
     is_here = not is_remote(source) and (not source or os.path.exists(local_path(source)))
-    shared = _store(source, endpoint, is_here=is_here) == _store(os.fspath(target), endpoint, is_here=False)
+    shared = _store(source, ours or {}, is_here=is_here) == _store(os.fspath(target), ours or {}, is_here=False)
     return options if shared else None, ours
 
 
-def _store(address: str, endpoint: str | None, *, is_here: bool) -> str:
-    hub = None if is_here else parse_hub(address, endpoint=endpoint)
-    return scheme_of(address) if hub is None else f"hub {hub.endpoint}"
+def _store(address: str, options: Mapping[str, Any], *, is_here: bool) -> tuple[str, str]:
+    """What credentials are for: a scheme, and whose server or account, where its URLs name one."""
+    hub = None if is_here else parse_hub(address, endpoint=options.get("endpoint"))
+    if hub is not None:
+        return "hub", hub.endpoint
+    scheme = scheme_of(address)
+    if scheme in _BUCKETS or is_here:
+        return scheme, ""
+    authority = address.partition("://")[2].partition("/")[0].partition("?")[0]
+    if scheme in _ACCOUNTS:  # container@account.dfs.core.windows.net
+        account = authority.partition("@")[2].partition(".")[0]
+        return scheme, account or str(options.get("account_name") or "")
+    return scheme, authority.rpartition("@")[2].lower()

@@ -45,6 +45,12 @@ def test_a_dataset_is_called_as_its_folder_or_repository(address, name):
         ("here/old", "hf://datasets/me/new", False),  # a path that is there is no repository
         ("here/old", "s3://bucket/new", False),
         ("", "hf://datasets/me/new", False),
+        ("sftp://one.example/old", "sftp://me@one.example/new", True),
+        ("sftp://one.example/old", "sftp://me@two.example/new", False),
+        ("ftp://one.example:2121/old", "ftp://one.example/new", False),
+        ("abfs://a@one.dfs.core.windows.net/old", "abfs://b@one.dfs.core.windows.net/new", True),
+        ("abfs://a@one.dfs.core.windows.net/old", "abfs://a@two.dfs.core.windows.net/new", False),
+        ("az://a/old", "az://b/new", True),
     ],
 )
 def test_options_go_to_the_source_where_it_is_of_the_same_store(source, target, shared, tmp_path, monkeypatch):
@@ -52,6 +58,12 @@ def test_options_go_to_the_source_where_it_is_of_the_same_store(source, target, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here" / "old").mkdir(parents=True)
     assert assign_options(source, target, OPTIONS) == (OPTIONS if shared else None, OPTIONS)
+
+
+def test_an_account_may_be_named_by_the_url_or_by_the_options():
+    options = {"account_name": "one", "account_key": "secret"}
+    assert assign_options("az://a@one.blob.core.windows.net/old", "az://b/new", options)[0] == options
+    assert assign_options("az://a@two.blob.core.windows.net/old", "az://b/new", options)[0] is None
 
 
 def test_another_hub_is_another_store():
