@@ -42,14 +42,16 @@ def _differences(theirs: Tensor, ours: Tensor) -> Iterator[str]:
     mine, yours = _band_names(theirs), _band_names(ours)
     if mine and yours and mine != yours:
         yield f"its bands are {' '.join(mine)}, not {' '.join(yours)}"
-    count = max(len(theirs.bands), len(ours.bands))
-    for band in range(-1, count):  # -1: what holds for the tensor
-        for field, unsaid in (("nodata", None), ("scale", 1), ("offset", 0), ("unit", None)):
+    names, count = mine or yours, max(len(theirs.bands), len(ours.bands))
+    for field, unsaid in (("nodata", None), ("scale", 1), ("offset", 0), ("unit", None)):
+        of_bands = any(getattr(band, field) is not None for band in (*theirs.bands, *ours.bands))
+        # What each band says is as good as the same said of the tensor.
+        for band in range(count) if of_bands else (-1,):
             one, other = _said(theirs, band, field, unsaid), _said(ours, band, field, unsaid)
             if field == "unit" and None in (one, other):
                 continue
             if not _is_same(one, other):
-                where = "" if band < 0 else f" of band {(mine or yours or list(map(str, range(count))))[band]}"
+                where = "" if band < 0 else f" of band {names[band] if band < len(names) else band}"
                 yield f"its {field}{where} is {one}, not {other}"
 
 

@@ -77,7 +77,8 @@ def described(folder, *, classes=("land", "water"), **image):
     """A dataset of one sample, by description alone unlike another: its numbers would be taken in."""
     tensors = {"image": mlstac.Tensor(**DESCRIBED | image), "label": mlstac.Tensor(role="label", classes=classes)}
     collection = mlstac.Collection(id=folder.name, license="MIT", tensors=tensors)
-    mlstac.write([{"image": np.ones((2, 4, 4), np.uint16), "label": np.int64(1)}], folder, collection, card=False)
+    image = np.ones(tensors["image"].shape or (2, 4, 4), np.uint16)
+    mlstac.write([{"image": image, "label": np.int64(1)}], folder, collection, card=False)
     return folder
 
 
@@ -88,6 +89,7 @@ def described(folder, *, classes=("land", "water"), **image):
         ({"classes": ["land", "water", "ice"]}, "2 is the class ice, and there is no class 2 there"),
         ({"bands": ["B08", "B04"]}, "its bands are B08 B04, not B04 B08"),
         ({"bands": [{"name": "B04", "nodata": 7}, "B08"]}, "its nodata of band B04 is 7, not 0"),
+        ({"bands": [{}, {}, {"nodata": 7}], "shape": (3, 4, 4)}, "its nodata of band 2 is 7, not 0"),
         ({"nodata": 65535}, "its nodata is 65535, not 0"),
         ({"scale": None}, "its scale is 1, not 0.0001"),
         ({"offset": -0.1}, "its offset is -0.1, not 0"),
@@ -110,6 +112,15 @@ def test_what_only_one_dataset_says_of_its_numbers_is_no_difference(run, tmp_pat
     b = described(tmp_path / "b", classes=(), bands=(), dims=None, nodata=None, scale=1.0, unit=None)
     done = run("append", a, b)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_said_of_the_tensor_or_of_each_of_its_bands_is_the_same(run, tmp_path):
+    said = {"nodata": 0, "scale": 1e-4, "unit": "1"}
+    a = described(tmp_path / "a")
+    b = described(tmp_path / "b", bands=[{"name": name, **said} for name in ("B04", "B08")], **dict.fromkeys(said))
+    for one, other in ((a, b), (b, a)):
+        done = run("append", one, other, "--id-prefix", f"{other.name}/")
+        assert done.returncode == 0, done.stderr
 
 
 def test_ids_that_nobody_gave_go_on_counting(run, tmp_path):
