@@ -189,7 +189,8 @@ def _naming_place(root: Path, url: str) -> Iterator[None]:
     except BaseException:
         if page is not None and named != page:
             with suppress(StorageError, OSError):
-                target.put(README, page)
+                if target.read(README) == named:  # not edited meanwhile, nor named by a call to another place
+                    target.put(README, page)
         raise
 
 

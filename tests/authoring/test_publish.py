@@ -359,6 +359,10 @@ def test_a_package_that_a_scheme_of_fsspec_needs_is_named(chips, monkeypatch):
             call()
 
 
+NOBODY = {"endpoint_url": "http://127.0.0.1:1", "key": "key", "secret": "secret"}
+"""An S3 that nobody answers for; without a key the client would ask the network for one first."""
+
+
 @pytest.mark.parametrize("url", ["memory://there", "hf://datasets/me/chips"])
 def test_the_card_names_no_place_where_the_dataset_did_not_come_to_be(url, tmp_path, monkeypatch):
     monkeypatch.setattr("mlstac.storage._store.WAIT", lambda seconds: None)
@@ -366,7 +370,7 @@ def test_the_card_names_no_place_where_the_dataset_did_not_come_to_be(url, tmp_p
     mlstac.write(list(samples(0, 3)), folder, id="chips", license="MIT")
     page = (folder / "README.md").read_bytes()
     with pytest.raises(StorageError):
-        mlstac.publish(folder, "s3://b/chips", storage_options={"endpoint_url": "http://127.0.0.1:1"})
+        mlstac.publish(folder, "s3://b/chips", storage_options=NOBODY)
     assert (folder / "README.md").read_bytes() == page
     if url.startswith("hf:"):
         with pytest.raises(StorageError):
@@ -375,6 +379,19 @@ def test_the_card_names_no_place_where_the_dataset_did_not_come_to_be(url, tmp_p
     else:
         mlstac.publish(folder, url)
         assert f'mlstac.load("{url}"' in (folder / "README.md").read_text()
+
+
+def test_a_card_that_is_edited_while_a_publication_fails_stays_as_it_was_edited(tmp_path, monkeypatch):
+    page = tmp_path / "chips" / "README.md"
+    mlstac.write(list(samples(0, 3)), page.parent, id="chips", license="MIT")
+
+    def edit(seconds):  # the wait before the next attempt
+        page.write_text("mine")
+
+    monkeypatch.setattr("mlstac.storage._store.WAIT", edit)
+    with pytest.raises(UnavailableError):
+        mlstac.publish(page.parent, "s3://b/chips", storage_options=NOBODY)
+    assert page.read_text() == "mine"
 
 
 def test_a_picture_that_the_collection_names_goes_along(chips):
