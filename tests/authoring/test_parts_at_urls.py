@@ -139,13 +139,14 @@ def test_a_dataset_is_replaced_only_when_asked(options):
 
 
 _HUB = """
-import os, signal, sys
+import errno, os, signal, sys
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 
 import mlstac
 from mlstac.authoring._journal import Run
+from mlstac.authoring._target import NewFile
 from tests.authoring.scenes import read_scene, values_of
 from tests.authoring.test_parts import SHARD_BYTES
 
@@ -175,6 +176,29 @@ def die_at_line(number):
         append(run, rows, record)
 
     Run.append = dying
+
+
+def no_links(number=errno.EPERM):
+    # As exFAT, many network mounts and what FUSE shows: no file has two names.
+    def refuse(source, target, **settings):
+        raise OSError(number, os.strerror(number), source, None, target)
+
+    os.link = refuse
+
+
+def die_in_copy(number):
+    # Half of a shard's copy is written, under its temporary name.
+    write, begun = NewFile.write, []
+
+    def dying(file, data):
+        if file._path.suffix == ".safetensors" and ".mlstac" not in file._path.parts:  # no part's own
+            begun.append(file)
+            if len(begun) > number:
+                write(file, data[: len(data) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+        write(file, data)
+
+    NewFile.write = dying
 
 
 class Elsewhere(Executor):
@@ -240,6 +264,32 @@ def test_parts_for_the_hub_go_on_where_they_were_killed(hub, on_hub, cache, line
     on_hub("write(ThreadPoolExecutor(2)); check(3)")
     assert len(hub.repositories["me/scenes"].commits) == 2
     assert not working_folders(cache)
+
+
+@pytest.mark.parametrize("number", ["EPERM", "ENOTSUP", "ENOSYS"])
+def test_parts_for_the_hub_are_copied_where_no_file_has_two_names(hub, on_hub, cache, number):
+    on_hub(f"no_links(errno.{number}); write(ThreadPoolExecutor(2)); check(3)")
+    assert len(hub.repositories["me/scenes"].commits) == 2
+    assert not working_folders(cache)
+
+
+def test_copies_for_the_hub_go_on_where_they_were_killed(hub, on_hub, cache):
+    on_hub("no_links(); die_in_copy(2); write(None)", status=-signal.SIGKILL)
+    [folder] = (cache / "mlstac" / "writing").iterdir()
+    names = sorted(path.name for path in (folder / "train").iterdir())
+    assert names == [".00002.safetensors.mlstac-tmp", "00000.safetensors", "00001.safetensors"]
+    assert "me/scenes" not in hub.repositories
+    on_hub("no_links(); die_at_line(4); write(None)", status=-signal.SIGKILL)
+    on_hub("no_links(); write(ThreadPoolExecutor(2)); check(3)")
+    assert len(hub.repositories["me/scenes"].commits) == 2
+    assert not working_folders(cache)
+
+
+def test_a_disk_that_is_full_is_no_reason_to_copy(hub, on_hub):
+    said = on_hub("no_links(errno.ENOSPC); write(None)", status=1)
+    assert "StorageError: linking " in said
+    assert "free some space" in said
+    on_hub("write(None); check(3)")
 
 
 def test_a_worker_that_does_not_see_the_parts_for_the_hub_is_told_so(hub, on_hub):
