@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlstac.collection import Tensor
+from mlstac.conversion._datasets import is_dataset
 from mlstac.conversion._plan import Plan, Samples
 from mlstac.conversion._raster import Raster, image_tensor, is_raster, mask_array, mask_tensor, place, read_raster
 from mlstac.conversion._words import field_name, is_image, is_label, split_of, tokens
@@ -36,10 +37,10 @@ class Entry(NamedTuple):
 
 
 def find_images(root: Path) -> list[ImageFile]:
-    """All images below a folder, in the order of their names; links to folders are not followed."""
+    """All images below a folder, in the order of their names; links to folders are not followed, datasets left out."""
     found = []
     for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith("."))
+        names[:] = sorted(name for name in names if not name.startswith(".") and not is_dataset(Path(folder) / name))
         below = Path(folder).relative_to(root).parts
         split = next((word for part in below if (word := split_of(part))), "train")
         rest = tuple(part for part in below if split_of(part) is None)

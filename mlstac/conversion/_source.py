@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlstac.collection import is_original
+from mlstac.conversion._datasets import first_dataset, is_dataset
 from mlstac.conversion._folders import find_images, has_pairs, plan_classes, plan_images, plan_pairs
 from mlstac.conversion._huggingface import is_huggingface, is_saved, load_saved, plan_huggingface
 from mlstac.conversion._items import band_names, is_items, plan_items
@@ -114,7 +115,7 @@ def _kind_of_path(text: str) -> str:
         if is_tar(path):
             return "webdataset"
         raise _unknown(f"the file {path.name}", text)
-    if (path / "collection.json").exists():
+    if is_dataset(path):
         raise InvalidArgumentError(f"{path} is a dataset of version 1.0 already; there is nothing to convert")
     if (path / "main.json").exists():
         return "original"
@@ -125,6 +126,10 @@ def _kind_of_path(text: str) -> str:
     if any(is_tar(entry) for entry in path.rglob("*")):
         return "webdataset"
     images = find_images(path)
+    if not images and (dataset := first_dataset(path)) is not None:
+        raise InvalidArgumentError(
+            f"{dataset} is a dataset of version 1.0 already, and {path} holds nothing else to convert"
+        )
     if not images:
         seen = sorted(entry.name for entry in path.iterdir())[:5]
         raise _unknown(f"a folder with {', '.join(seen) or 'nothing in it'}", text)

@@ -293,3 +293,32 @@ def test_real_pictures_without_a_place(shared, tmp_path):
     collection = mlstac.convert(shared / "data" / "rgb-aerial", tmp_path / "out")
     assert not collection.placed
     assert [item.name for item in collection.tensors["target"].classes] == ["airplane", "forest"]
+
+
+def test_pictures_of_a_dataset_are_no_samples(classes, tmp_path):
+    out = classes / "made"  # below its own source
+    mlstac.convert(classes, out, license="MIT")
+    assert list(out.glob("*.png"))
+    again = mlstac.convert(classes, out, license="MIT", overwrite=True)
+    assert again.train.n_items == 6
+    assert [item.name for item in again.tensors["target"].classes] == ["AnnualCrop", "Forest"]
+    alone = tmp_path / "alone"
+    (alone / "sets").mkdir(parents=True)
+    out.rename(alone / "sets" / "made")
+    for source, said in (
+        (alone, r"made is a dataset of version 1\.0 already, and .*alone holds nothing else to convert"),
+        (alone / "sets" / "made", r"made is a dataset of version 1\.0 already; there is nothing to convert"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=said):
+            mlstac.convert(source, tmp_path / "out")
+    (alone / "sets" / "made" / "collection.json").write_text('{"type": "Coll')
+    with pytest.raises(InvalidArgumentError, match="already"):
+        mlstac.convert(alone, tmp_path / "out")
+    with pytest.raises(FormatError, match="has no images"):
+        mlstac.convert(alone, tmp_path / "out", kind="images")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_collection_of_stac_beside_images_is_no_dataset(classes, tmp_path):
+    (classes / "collection.json").write_text('{"type": "Collection", "stac_version": "1.0.0", "id": "eurosat"}')
+    assert mlstac.convert(classes, tmp_path / "out").train.n_items == 6
