@@ -1,5 +1,6 @@
 """Samples to shards, shards to catalogs, catalogs to a collection: a dataset that is there whole or not at all."""
 
+from mlstac.authoring._age import parse_age
 from mlstac.authoring._append import append
 from mlstac.authoring._card import card
 from mlstac.authoring._garbage import Garbage, gc
@@ -21,6 +22,7 @@ __all__ = [
     "gc",
     "list_items",
     "measure_samples",
+    "parse_age",
     "publish",
     "rebuild",
     "write",

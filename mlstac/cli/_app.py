@@ -12,14 +12,15 @@ from mlstac.cli._program import AsJson, Options, Source, app
 
 
 def main() -> None:
-    """Run the command line; an error that mlstac raises on purpose is one line and exit status 1."""
+    """Run the command line; an error that mlstac raises on purpose is one line and exit status 1, or 2 for misuse."""
     try:
         app()
     except mlstac.errors.MlstacError as error:
         from mlstac.cli._console import print_error
+        from mlstac.cli._misuse import MisuseError
 
         print_error(error)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, MisuseError) else 1)
 
 
 def _print_version(asked: bool) -> None:

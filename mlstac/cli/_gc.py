@@ -1,7 +1,9 @@
 """`mlstac gc`: files of a dataset that nothing names any more."""
 
 import mlstac
+from mlstac.authoring import parse_age
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._misuse import reading
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_bytes, say_count
 from mlstac.storage import redact
@@ -11,11 +13,13 @@ def collect_garbage(
     path: str, *, dry_run: bool, unfinished: bool, older_than: str | None, options: list[str], as_json: bool
 ) -> None:
     """Remove what nothing names, or only say what would go; the names go to stdout, one a line."""
+    with reading():
+        age = None if older_than is None else parse_age(older_than)
     found = mlstac.gc(
         path,
         dry_run=dry_run,
         unfinished=unfinished,
-        older_than=older_than,
+        older_than=age,
         storage_options=read_options(options),
     )
     if as_json:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mlstac.errors import InvalidArgumentError
+from mlstac.cli._misuse import MisuseError
 
 
 def read_options(given: list[str]) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def read_options(given: list[str]) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidArgumentError
+    MisuseError
         For a text without ``=``, which is not repeated, for it may be a secret; or for a name within an option that
         has a value of its own.
     """
@@ -21,13 +21,13 @@ def read_options(given: list[str]) -> dict[str, Any]:
     for number, text in enumerate(given, start=1):
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise InvalidArgumentError(f"option {number} is not of the form NAME=VALUE, such as endpoint_url=https://…")
+            raise MisuseError(f"option {number} is not of the form NAME=VALUE, such as endpoint_url=https://…")
         *outer, last = name.split(".")
         inside = options
         for part in outer:
             inside = inside.setdefault(part, {})
             if not isinstance(inside, dict):
-                raise InvalidArgumentError(f"option {number} gives {name}, but {part} has a value already; give one")
+                raise MisuseError(f"option {number} gives {name}, but {part} has a value already; give one")
         read = _read(value)
         inside[last] = value if "headers" in outer and not isinstance(read, str) else read
     return options

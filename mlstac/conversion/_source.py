@@ -47,8 +47,7 @@ def make_plan(
     FormatError
         If it is not of the kind that was named.
     """
-    if kind is not None and kind not in KINDS:
-        raise InvalidArgumentError(f"kind={kind!r} is not known; choose one of {', '.join(KINDS)}")
+    check_kind(kind)
     kind = kind or detect_kind(source)
     if kind == "original":
         return plan_original(source, storage_options=storage_options, allow_hosts=allow_hosts), None
@@ -68,6 +67,12 @@ def make_plan(
             raise FormatError(f"{root} has no index.json of MDS shards; give the folder that MDSWriter wrote")
         return plan_mds(found), None
     return {"classes": plan_classes, "pairs": plan_pairs, "images": plan_images}[kind](root), None
+
+
+def check_kind(kind: str | None) -> None:
+    """Raise InvalidArgumentError if a kind is named that is none."""
+    if kind is not None and kind not in KINDS:
+        raise InvalidArgumentError(f"kind={kind!r} is not known; choose one of {', '.join(KINDS)}")
 
 
 def detect_kind(source: Any) -> str:

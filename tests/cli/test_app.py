@@ -121,3 +121,26 @@ def test_help_lists_the_commands_as_they_are_come_upon(run):
     places = [said.index(f"│ {name} ") for name in names]
     assert places == sorted(places)
     assert names[:4] == ["info", "stats", "preview", "validate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["info", "a", "-O", "foo"], "option 1 is not of the form NAME=VALUE"),
+        (["publish", "a", "s3://b/c", "-O", "a=1", "-O", "a.b=1"], "option 2 gives a.b, but a has a value already"),
+        (["gc", "a", "--older-than", "soon"], "older_than='soon' is not an age; write a number and s, min, h, d or w"),
+        (["convert", "a", "b", "--kind", "foo"], "kind='foo' is not known; choose one of original, classes"),
+        (["convert", "a", "b", "--compression", "zip"], "compression 'zip' is not known"),
+    ],
+)
+def test_a_value_that_nobody_can_read_is_misuse_and_one_line(run, arguments, said):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert said in line
+
+
+def test_what_a_call_that_can_be_read_does_not_find_is_status_1(run):
+    assert run("gc", "a", "--older-than", "1d").returncode == 1
+    assert run("convert", "a/b/c", "out", "--kind", "images").returncode == 1

@@ -55,6 +55,6 @@ def test_an_error_is_one_line_without_the_secret(run_with, flood, hub):
     assert "hf auth login" in line
     assert "hf_hidden" not in done.stdout + done.stderr
     done = run_with({}, "publish", flood, "s3://b/x", "-O", "hidden")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "NAME=VALUE" in done.stderr
     assert "hidden" not in done.stderr
