@@ -64,7 +64,10 @@ def is_ours(target: Target, name: str, collection: Collection) -> bool:
         return False
     try:
         with named_errors("reading", target.path(name)):
-            return _bears_mark(target, name, collection)
+            try:
+                return _bears_mark(target, name, collection)
+            except IsADirectoryError:  # called as a shard is
+                return False
     except MissingFileError:  # gone since
         return False
 

@@ -137,10 +137,12 @@ def test_files_of_others_stay_whatever_they_are_called(tmp_path):
     (path / "README.md").write_text("card")
     (path / "train" / ".hidden").write_text("h")
     os.symlink(path / "train" / "00000.safetensors", path / "train" / "00079.safetensors")
+    (path / "train" / "00" / "00081.safetensors").mkdir(parents=True)
     found = mlstac.gc(path)
     mine = {f"train/{name}" for name in ("00077.safetensors", "00078.safetensors", "00080.safetensors.zst")}
     mine.add("train/catalog-00009.parquet")
-    assert {line.split(",")[0] for line in found.kept} == {*mine, "train/00079.safetensors"}
+    others = {"train/00079.safetensors", "train/00/00081.safetensors"}
+    assert {line.split(",")[0] for line in found.kept} == mine | others
     assert mine | {"train/best.safetensors", "README.md", "notes/catalog.json", "train/.hidden"} <= files(path)
     assert "train/00000.safetensors" not in files(path)
     assert values(path) == [3, 4, 5]
