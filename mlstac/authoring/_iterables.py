@@ -53,7 +53,7 @@ def count_samples(some: Any, *, batched: bool) -> int | None:
         sampler, size = getattr(some, "sampler", None), getattr(some, "batch_size", None)
         if sampler is None or not isinstance(size, int):  # no DataLoader of torch: a batch may hold any number
             return None
-        return len(some) * size if some.drop_last else len(sampler)
+        return len(some) * size if getattr(some, "drop_last", False) else len(sampler)
     except TypeError:  # a tf.data dataset of unknown length, a DataLoader of an IterableDataset
         return None
 

@@ -152,7 +152,8 @@ def by_split(samples: Any, *, split: str = "train") -> dict[str, Any]:
     if not splits:
         raise InvalidArgumentError("samples is an empty mapping; give at least one split, e.g. {'train': samples}")
     for name, some in splits.items():
-        if hasattr(some, "shape") and hasattr(some, "dtype") and not hasattr(some, "dims"):  # xarray's go in
+        is_array = hasattr(some, "shape") and hasattr(some, "dtype") and not hasattr(some, "dims")  # xarray's go in
+        if is_array and getattr(some.dtype, "kind", None) != "O":  # one of objects holds samples
             raise InvalidArgumentError(
                 f"samples of {name!r} are one array, and a mapping is of splits; of arrays whose leading axis counts"
                 " samples make a batch: mlstac.write([{'input': images, 'target': labels}], ..., batched=True)"

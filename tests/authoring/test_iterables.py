@@ -383,6 +383,24 @@ def test_the_bar_knows_how_many_samples_a_loader_of_batches_has(tmp_path, capsys
     assert f"{count}/{count} " in capsys.readouterr().err
 
 
+def test_a_loader_that_is_not_torchs_is_counted_by_its_end(tmp_path):
+    class Loader:
+        sampler, batch_size = range(3), 2
+
+        def __len__(self):
+            return 2
+
+        def __iter__(self):
+            return iter([{"x": np.arange(2)}, {"x": np.arange(1)}])
+
+    assert mlstac.write(Loader(), tmp_path / "out", batched=True, card=False).train.n_items == 3
+
+
+def test_an_array_of_objects_holds_samples(tmp_path):
+    some = np.array([{"x": 1}, {"x": 2}], object)
+    assert mlstac.write({"train": some}, tmp_path / "out", card=False).train.n_items == 2
+
+
 def test_arrays_of_all_samples_are_told_how_to_become_a_batch(tmp_path):
     arrays = {"input": np.arange(20, dtype=np.uint8).reshape(5, 2, 2), "target": np.arange(5)}
     with pytest.raises(InvalidArgumentError, match=r"'input' are one array.*\[\{'input': images.*batched=True"):
