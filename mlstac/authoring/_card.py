@@ -20,6 +20,7 @@ from mlstac.cards import (
 )
 from mlstac.collection import Collection
 from mlstac.errors import ExistsError, MissingPackageError, MlstacError
+from mlstac.storage import redact
 
 _NO_MATPLOTLIB = (
     "No pictures: matplotlib was not installed where this card was made. Install it (pip install matplotlib) and run:"
@@ -60,7 +61,8 @@ def card(
     """
     target = Target(path)
     collection = Collection.from_file(target.root)
-    written = write_card(target, collection, overwrite=overwrite, pictures=pictures, source=source)
+    shown = None if source is None else redact(source)  # the card is for everybody
+    written = write_card(target, collection, overwrite=overwrite, pictures=pictures, source=shown)
     if not written:
         raise ExistsError(
             f"{target.path(README)} was not made by mlstac, or was edited since; give overwrite=True (mlstac card"

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,12 +24,16 @@ from mlstac.errors import (
 )
 from mlstac.sample import EPOCH
 from mlstac.search import Query, make_query, plan_query
+from mlstac.storage import redact
 
 if TYPE_CHECKING:
     import pystac
 
 _BATCH = 100
 _HTTP = ("http", "https")
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]+://[^\s'\"<>)]+")
+_QUERY = re.compile(r"(/[^\s'\"?]*)\?[^\s'\"<>).][^\s'\"<>)]*")
+"""Of an address without its host, as requests says it."""
 _TIME = pa.timestamp("us", "UTC")
 _SCHEMA = pa.schema(
     [
@@ -274,7 +279,20 @@ def _corners(box: Sequence[float]) -> dict[str, float]:
 
 @contextmanager
 def _named_errors(source: str) -> Iterator[None]:
-    """What goes wrong out there, in the classes of this library; pystac wraps one error in another."""
+    """What goes wrong out there, in the classes of this library; pystac wraps one error in another.
+
+    The clients' own words hold addresses, which may be signed: they are shown without that, and so are no causes.
+    """
+    try:
+        with _in_our_classes(source):
+            yield
+    except MlstacError as error:
+        shown = _QUERY.sub(r"\1?...", _URL.sub(lambda url: redact(url[0]), str(error)))
+        raise type(error)(shown) from None
+
+
+@contextmanager
+def _in_our_classes(source: str) -> Iterator[None]:
     try:
         yield
     except MlstacError:

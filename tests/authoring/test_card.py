@@ -230,3 +230,11 @@ def test_class_and_band_counts_are_exact_over_many_shards(tmp_path):
         assert band.statistics.mean == pytest.approx(valid.mean(), rel=1e-12)
         assert band.statistics.stddev == pytest.approx(valid.std(), rel=1e-12)
         assert band.statistics.valid_percent == 100 * valid.size / images[:50, at].size
+
+
+def test_a_card_shows_nobody_what_opens_the_store(tmp_path):
+    mlstac.write(chips(2), tmp_path, describe())
+    mlstac.card(tmp_path, source="sftp://me:hidden@host/data/chips")
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert 'mlstac.load("sftp://***@host/data/chips"' in text
+    assert "hidden" not in text

@@ -12,7 +12,14 @@ import pytest
 import shapely
 
 import mlstac
-from mlstac.errors import AccessError, FormatError, InvalidArgumentError, MissingFileError, UnavailableError
+from mlstac.errors import (
+    AccessError,
+    FormatError,
+    InvalidArgumentError,
+    MissingFileError,
+    MlstacError,
+    UnavailableError,
+)
 from tests.servers.stac_api import CLASSES, StacApi
 
 # pystac brings Items of older versions up to date, and says what it cannot tell of them
@@ -288,3 +295,25 @@ def test_what_cannot_be_had_or_meant_is_told(serve, tmp_path):
     api.close()
     with pytest.raises(UnavailableError):
         list(mlstac.list_items(url))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "error"),
+    [
+        ("none.json", None, MissingFileError),
+        ("list.json", "[]", FormatError),
+        ("broken.json", '{"type":', FormatError),
+        ("away.json", '{"type": "Catalog", "links": [{"rel": "child", "href": "file:///x?sig=hidden"}]}', None),
+        (None, None, UnavailableError),
+    ],
+)
+def test_no_error_shows_what_opens_a_catalog(range_server, tmp_path, name, words, error):
+    if words is not None:
+        (tmp_path / name).write_text(words)
+    # nobody listens at port 1
+    place = f"http://127.0.0.1:1/{name}" if name is None else range_server(tmp_path).url + name
+    with pytest.raises(MlstacError if error is None else error) as raised:
+        list(mlstac.list_items(place.replace("://", "://me:hidden@") + "?sig=hidden"))
+    assert "hidden" not in str(raised.value)
+    assert "127.0.0.1" in str(raised.value)
+    assert raised.value.__suppress_context__  # nor does a traceback
