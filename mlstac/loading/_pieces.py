@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 STAY_S = 0.1
 """How long a second thread waits for more work. Who comes later does not feel the start of another."""
@@ -30,33 +31,42 @@ def in_pieces(count: int, work: Callable[[int, int], object], *, size: int) -> N
         Rows of a piece.
     """
     # no halves: the other thread may be a tenth of a millisecond late, of half a millisecond
-    pieces = deque((first, min(first + size, count)) for first in range(0, count, size))
+    # they hold the work, and with it the memory of a batch; a thread that comes late finds none
+    pieces = deque(partial(work, first, min(first + size, count)) for first in range(0, count, size))
     failed: list[BaseException] = []
     other_works = _thread.allocate_lock()
 
     def take() -> None:
-        try:
-            while True:
-                try:
-                    piece = pieces.popleft()
-                except IndexError:
-                    return
-                work(*piece)
-        except BaseException as error:  # noqa: BLE001  (it is raised in the thread that asked)
-            failed.append(error)
-            pieces.clear()
+        while True:
+            try:
+                piece = pieces.popleft()
+            except IndexError:
+                return
+            piece()
 
     def help_out() -> None:
         with other_works:
-            take()
+            try:
+                take()
+            except BaseException as error:  # noqa: BLE001  (it is raised in the thread that asked)
+                failed.append(error)
+                pieces.clear()
 
-    with suppress(RuntimeError):  # no more threads are to be had
-        _begin(help_out)
-    take()
-    with other_works:  # one that has not begun by now finds nothing left
-        pass
-    if failed:
-        raise failed[0]
+    try:
+        with suppress(RuntimeError):  # no more threads are to be had
+            _begin(help_out)
+        take()
+        with other_works:  # one that has not begun by now finds nothing left
+            pass
+        if failed:
+            raise failed[0]
+    except BaseException:  # Ctrl-C too, wherever it comes: the other thread does what it has in hand, and no more
+        pieces.clear()
+        with other_works:
+            pass
+        raise
+    finally:
+        failed.clear()  # or an error would be held by its own traceback, with that memory
 
 
 class _Second:
@@ -71,7 +81,7 @@ class _Second:
         _thread.start_new_thread(self._run, ())
 
     def call(self, work: Callable[[], None]) -> None:
-        """Do this next; only of one that was taken from those that wait."""
+        """Do this next; only of one that was taken from those that wait, and soon, or it may have ended."""
         self._work = work
         self._called.release()
 
@@ -88,10 +98,12 @@ class _Second:
                 self._work = None  # and with it the last hold on the memory of a batch
                 _WAITING.append(self)
                 if not self._called.acquire(timeout=STAY_S):
-                    try:
+                    with suppress(ValueError):
                         _WAITING.remove(self)
-                    except ValueError:  # it was taken at this very moment
-                        self._called.acquire()
+                        return
+                    # it was taken at this very moment; no call comes if Ctrl-C did before it
+                    if not self._called.acquire(timeout=STAY_S):
+                        return
         finally:
             self._gone.release()
 
