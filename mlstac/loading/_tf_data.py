@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlstac.collection import Tensor
 from mlstac.errors import DtypeError, InvalidArgumentError
 from mlstac.frameworks import check_dtypes, get_adapter
+from mlstac.loading._whole import whole
 from mlstac.loading._world import find_world
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def make_tf_dataset(
     native = dataset.with_framework("tensorflow")
     dtypes = native.dtypes
     check_dtypes(adapter, {name: dtype for name, dtype in dtypes.items() if native.tensors[name].media_type is None})
-    rows = _group(native.feed().sample_bytes) if batch_size is None else batch_size
+    rows = _group(native.feed().sample_bytes) if batch_size is None else whole("batch_size", batch_size, least=1)
     size = rows if drop_last else None
     spec: dict[str, Any] = {}
     for name, tensor in native.tensors.items():

@@ -170,10 +170,11 @@ def write_and_load(folder, samples):
     return mlstac.load(folder, framework="tensorflow")
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "4", True])
-def test_a_batch_size_that_is_none_is_refused(bands, batch_size):
+def test_a_batch_size_that_is_none_is_refused(bands, batch_size, drop_last):
     with pytest.raises(InvalidArgumentError, match="batch_size="):
-        mlstac.load(bands, framework="tensorflow").to_tf(batch_size)
+        mlstac.load(bands, framework="tensorflow").to_tf(batch_size, drop_last=drop_last)
 
 
 def test_threads_end_with_a_loop_over_to_tf_that_is_left(tmp_path):
