@@ -324,7 +324,8 @@ if len(sys.argv) > 2:
     batches.load_state_dict(json.loads(sys.argv[2]))
 try:
     for batch in batches:
-        print(*batch["number"].tolist(), flush=True)
+        sys.stdout.write("{} {}\\n".format(*batch["number"].tolist()))  # at once: an interrupt leaves no part of a line
+        sys.stdout.flush()
 except KeyboardInterrupt:
     print(json.dumps(batches.state_dict()), flush=True)
     raise
