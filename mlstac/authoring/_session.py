@@ -216,8 +216,8 @@ class Session:
                 differs = _difference(last.settings["decides"], settings)
                 if differs is not None:
                     raise InvalidArgumentError(
-                        f"{self.target} holds an unfinished append with another {differs}; make the same call as then"
-                        " to go on with it, or remove it with mlstac.gc(path, unfinished=True)"
+                        f"{self.target} holds an unfinished append that differs in {differs}; make the same call as"
+                        " then to go on with it, or remove it with mlstac.gc(path, unfinished=True)"
                     )
                 self._clean()
                 last.cut_at_damage()
@@ -276,8 +276,8 @@ class Session:
                     return last
                 if not overwrite:
                     raise InvalidArgumentError(
-                        f"{self.target} holds an unfinished run with another {differs}; make the same call as then to"
-                        " go on with it, or give overwrite=True to start over"
+                        f"{self.target} holds an unfinished run that differs in {differs}; make the same call as then"
+                        " to go on with it, or give overwrite=True to start over"
                     )
             elif not overwrite and last.settings.get("appends"):
                 raise ExistsError(

@@ -526,7 +526,7 @@ def test_other_samples_than_those_of_the_unfinished_append_are_refused(five):
         InvalidSampleError, match=r"but the unfinished run in .* has one of the same id with other.* mlstac\.gc"
     ):
         append(five, samples(6, 12), shard_size=5000)
-    with pytest.raises(InvalidArgumentError, match=r"unfinished append with another shard_size; .*mlstac.gc"):
+    with pytest.raises(InvalidArgumentError, match=r"unfinished append that differs in shard_size; .*mlstac.gc"):
         append(five, samples(5, 12), shard_size=6000)
     with pytest.raises(ExistsError, match="an unfinished append to it"):
         write(five, 0, 3)

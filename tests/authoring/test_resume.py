@@ -90,7 +90,7 @@ def test_fewer_samples_than_the_unfinished_run_are_refused(tmp_path):
 
 def test_another_shard_size_than_the_unfinished_runs_is_refused(tmp_path):
     break_off(tmp_path, after=12)
-    with pytest.raises(InvalidArgumentError, match="another shard_size"):
+    with pytest.raises(InvalidArgumentError, match="differs in shard_size"):
         authoring.write(samples(), tmp_path, id="x", shard_size=3000)
 
 
