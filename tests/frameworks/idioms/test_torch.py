@@ -38,6 +38,19 @@ def test_a_shuffled_dataloader_gives_every_sample_once(bands, truth):
     assert sums == sorted(truth["input"].astype(int).sum((1, 2, 3)).tolist())
 
 
+def make_trainer(folder, **options):
+    """A trainer of Lightning's that shows and keeps nothing."""
+    return lightning.Trainer(
+        **options,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+
+
 class Classifier(lightning.LightningModule):
     def __init__(self):
         super().__init__()
@@ -60,16 +73,7 @@ class Classifier(lightning.LightningModule):
 def test_lightning_trains_on_a_dataloader(bands, tmp_path):
     ds = mlstac.load(bands, framework="torch")
     model = Classifier()
-    trainer = lightning.Trainer(
-        max_epochs=8,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(model, torch.utils.data.DataLoader(ds, batch_size=20, shuffle=True))
+    make_trainer(tmp_path, max_epochs=8).fit(model, torch.utils.data.DataLoader(ds, batch_size=20, shuffle=True))
     assert model.losses[-1] < model.losses[0] / 2
 
 
@@ -77,16 +81,7 @@ def test_lightning_trains_on_a_dataloader(bands, tmp_path):
 def test_lightning_trains_on_our_own_batches(bands, tmp_path):
     ds = mlstac.load(bands, framework="torch")
     model = Classifier()
-    trainer = lightning.Trainer(
-        max_epochs=8,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(model, ds.batches(20, shuffle=True, seed=3))
+    make_trainer(tmp_path, max_epochs=8).fit(model, ds.batches(20, shuffle=True, seed=3))
     assert len(model.losses) == 24
     assert model.losses[-1] < model.losses[0] / 2
 
@@ -104,15 +99,6 @@ def test_lightning_gives_every_epoch_its_own_order(bands, tmp_path):
             seen.append(batch["label"].tolist())
             return self.net(torch.ones(3)).sum()
 
-    lightning.Trainer(
-        max_epochs=3,
-        reload_dataloaders_every_n_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    ).fit(Watcher())
+    make_trainer(tmp_path, max_epochs=3, reload_dataloaders_every_n_epochs=1).fit(Watcher())
     expected = [ds.batches(20, shuffle=True, epoch=epoch) for epoch in range(3)]
     assert seen == [batch["label"].tolist() for batches in expected for batch in batches]
