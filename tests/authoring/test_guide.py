@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.house.pages import read_blocks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "author.md"
@@ -14,7 +12,6 @@ MLSTAC = Path(sys.executable).with_name("mlstac")
 
 
 def test_the_guide_leads_from_a_loader_to_a_url(moto_s3, tmp_path, monkeypatch):
-    pytest.importorskip("torch")
     section = PAGE.read_text("utf-8").partition("## From your DataLoader to a URL")[2].partition("\n## ")[0]
     making, _, shell, loading = read_blocks(section)
     monkeypatch.chdir(tmp_path)

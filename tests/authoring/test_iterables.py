@@ -87,7 +87,7 @@ def test_an_index_that_gives_other_samples_now_is_refused(tmp_path, changed):
 
 
 def torch_dataset():
-    torch = pytest.importorskip("torch")
+    import torch
 
     class Captioned(torch.utils.data.Dataset):
         def __len__(self):
@@ -107,7 +107,8 @@ def torch_dataset():
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("batch_size", [None, 1, 3])
 def test_a_torch_dataset_and_its_loader_give_the_same(tmp_path, batch_size, workers):
-    torch = pytest.importorskip("torch")
+    import torch
+
     tensors = {"image": Tensor(), "caption": Tensor(), "label": Tensor(dtype="I64"), "score": Tensor(dtype="F32")}
     mlstac.write(torch_dataset(), tmp_path / "dataset", Collection(id="x", tensors=tensors))
     context = "fork" if workers and sys.platform == "linux" else None
@@ -132,7 +133,8 @@ def test_a_torch_dataset_and_its_loader_give_the_same(tmp_path, batch_size, work
 
 
 def test_a_loader_whose_batches_would_pass_for_samples_is_refused(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     loader = torch.utils.data.DataLoader(torch_dataset(), batch_size=3)
     with pytest.raises(InvalidArgumentError, match=r"batch_size 3.*batched=True"):
         mlstac.write(loader, tmp_path / "out")
@@ -142,7 +144,7 @@ def test_a_loader_whose_batches_would_pass_for_samples_is_refused(tmp_path):
 
 
 def test_a_torch_iterable_dataset_goes_in(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
 
     class Streamed(torch.utils.data.IterableDataset):
         def __iter__(self):
@@ -377,7 +379,8 @@ def test_progress_has_rate_and_time_left_on_a_terminal_and_is_quiet_elsewhere(tm
 
 @pytest.mark.parametrize(("drop_last", "count"), [(False, 10), (True, 9)])
 def test_the_bar_knows_how_many_samples_a_loader_of_batches_has(tmp_path, capsys, drop_last, count):
-    torch = pytest.importorskip("torch")
+    import torch
+
     loader = torch.utils.data.DataLoader([{"x": at} for at in range(10)], batch_size=3, drop_last=drop_last)
     mlstac.write(loader, tmp_path / "out", batched=True, progress=True, card=False)
     assert f"{count}/{count} " in capsys.readouterr().err

@@ -128,7 +128,6 @@ def test_a_worker_of_a_pool_that_is_killed_is_named_and_the_same_call_goes_on(tm
 
 @needs_signals
 def test_a_dask_worker_killed_while_writing_costs_nothing_but_its_part(tmp_path):
-    pytest.importorskip("distributed")
     parts = [
         partial(read_scene_and_die_once, scene, marker=tmp_path / "died") if scene == 2 else partial(read_scene, scene)
         for scene in range(6)
@@ -309,7 +308,6 @@ def test_two_processes_are_at_work_at_once(tmp_path):
 
 
 def test_compressed_parts_keep_their_suffix_and_can_be_appended_to(tmp_path):
-    pytest.importorskip("zstandard")
     write([partial(read_scene, scene) for scene in range(2)], tmp_path, compression="zstd")
     assert [file.name for file in sorted(tmp_path.glob("train/0*"))] == [f"{n:05d}.safetensors.zst" for n in range(8)]
     dataset = mlstac.load(tmp_path, framework="numpy")

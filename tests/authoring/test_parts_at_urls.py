@@ -86,7 +86,6 @@ def test_parts_one_after_another_and_in_threads_are_the_same_bytes(options):
 
 
 def test_a_dask_worker_killed_while_writing_costs_nothing_but_its_part(options, tmp_path, cache):
-    pytest.importorskip("distributed", reason="clusters need dask distributed")
     parts = [partial(read_scene, number) for number in range(4)]
     parts[1] = partial(read_scene_and_die_once, 1, marker=tmp_path / "died")
     with dask_client(tmp_path / "scratch") as client:

@@ -123,7 +123,8 @@ def test_values_of_a_column_stay_together(tmp_path):
 
 def test_a_grid_is_placed_by_its_middle(tmp_path):
     """A chip whose corner lies in one block and whose middle in the next, each of them drawn apart."""
-    pyproj = pytest.importorskip("pyproj")
+    import pyproj
+
     to_utm = pyproj.Transformer.from_crs(4326, 32630, always_xy=True)
     split_by = {"block_size_m": 1000, "fractions": {"train": 0.5, "test": 0.5}}
     splitting = read_splitting(split_by)

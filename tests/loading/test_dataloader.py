@@ -95,12 +95,13 @@ def test_half_an_epoch_of_living_workers_does_not_leak_into_the_next(chips, rang
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stateful_loader_over_samples_resumes(chips, workers):
-    stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="needs torchdata").StatefulDataLoader
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
     ds = mlstac.load(chips[0])
 
     def make():
         generator = torch.Generator().manual_seed(7)
-        return stateful(ds, batch_size=4, shuffle=True, num_workers=workers, generator=generator)
+        return StatefulDataLoader(ds, batch_size=4, shuffle=True, num_workers=workers, generator=generator)
 
     whole = epoch(make(), chips[1])
     assert sorted(whole) == list(range(COUNT))

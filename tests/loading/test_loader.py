@@ -119,12 +119,13 @@ def test_an_iterable_view_gives_the_order_of_batches_with_any_number_of_workers(
 
 @pytest.mark.parametrize(("workers", "method"), [(0, None), (2, "fork"), (2, "spawn"), (2, "forkserver")])
 def test_a_stateful_loader_resumes_where_it_was(tiny, arrays, workers, method):
-    stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="needs torchdata").StatefulDataLoader
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
     ds = mlstac.load(tiny)
 
     def make():
         stream = ds.iterable(2, shuffle=True, seed=5)
-        return stateful(stream, batch_size=None, num_workers=workers, multiprocessing_context=method)
+        return StatefulDataLoader(stream, batch_size=None, num_workers=workers, multiprocessing_context=method)
 
     whole = [batch["target"].tolist() for batch in make()]
     loader = make()

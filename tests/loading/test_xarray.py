@@ -54,7 +54,8 @@ def test_axes_places_and_words_are_there(ds):
 
 @pytest.mark.filterwarnings("ignore:Use .@. matmul:PendingDeprecationWarning")  # rioxarray with a new affine
 def test_rioxarray_reads_crs_and_transform(ds):
-    pytest.importorskip("rioxarray", reason="needs rioxarray")
+    import rioxarray  # noqa: F401  (it adds .rio)
+
     cube = ds.to_xarray(-1)
     assert cube.image.rio.crs.to_epsg() == 32719
     assert tuple(cube.image.rio.transform())[:6] == TRANSFORM
