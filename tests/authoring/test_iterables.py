@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mlstac
 from mlstac.collection import Collection, Tensor
@@ -156,7 +157,8 @@ def test_a_torch_iterable_dataset_goes_in(tmp_path):
 
 @pytest.mark.parametrize("batched", [False, True])
 def test_a_tf_dataset_goes_in_with_its_strings(tmp_path, batched):
-    tensorflow = pytest.importorskip("tensorflow")
+    import tensorflow
+
     stacked = np.stack([image_of(number) for number in range(N)])
     given = tensorflow.data.Dataset.from_tensor_slices(
         {"image": stacked, "caption": [f"number {number}" for number in range(N)]}
@@ -167,15 +169,14 @@ def test_a_tf_dataset_goes_in_with_its_strings(tmp_path, batched):
 
 
 def hugging_face():
-    datasets = pytest.importorskip("datasets")
-    image = pytest.importorskip("PIL.Image")
+    import datasets
 
     def rows():
         for number in range(N):
             pixels = np.zeros((6, 5, 3), np.uint8)
             pixels[..., 1], pixels[2, 3, 0] = number, 200
             yield {
-                "picture": image.fromarray(pixels),
+                "picture": Image.fromarray(pixels),
                 "caption": f"number {number}",
                 "label": number % 2,
                 "values": [number, number + 1],
@@ -222,15 +223,16 @@ def test_pictures_that_hugging_face_did_not_decode_keep_their_bytes(tmp_path):
     datasets, given = hugging_face()
     mlstac.write(given.cast_column("picture", datasets.Image(decode=False)), tmp_path)
     assert read_collection(tmp_path)["ml:tensors"]["picture"]["media_type"] == "image/png"
-    image = pytest.importorskip("PIL.Image")
     stored = read_tensors(tmp_path, "train", "picture", dtype=np.uint8)
-    found = np.asarray(image.open(io.BytesIO(bytes(stored[4]))))
+    found = np.asarray(Image.open(io.BytesIO(bytes(stored[4]))))
     assert found[0, 0].tolist() == [0, 4, 0]
 
 
 def test_tensors_of_several_frameworks_in_one_sample_and_in_turn(tmp_path):
-    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
-    makers = [torch.from_numpy, jax.asarray, np.asarray]
+    import jax.numpy
+    import torch
+
+    makers = [torch.from_numpy, jax.numpy.asarray, np.asarray]
     samples = [
         {"image": makers[number % 3](image_of(number)), "other": makers[(number + 1) % 3](image_of(-number))}
         for number in range(N)
@@ -274,8 +276,9 @@ def test_batches_go_in_by_parts_too(tmp_path):
 
 
 def scene(number, **coordinates):
-    xarray = pytest.importorskip("xarray")
-    pytest.importorskip("rioxarray")
+    import rioxarray  # noqa: F401  (it adds .rio)
+    import xarray
+
     step = np.arange(8)
     dataset = xarray.Dataset(
         {"image": (("band", "y", "x"), image_of(number)), "mask": (("y", "x"), image_of(number)[0].astype(np.uint8))},
@@ -296,7 +299,8 @@ def test_an_xarray_dataset_is_a_sample_with_its_place_time_axes_and_bands(tmp_pa
         dataset = scene(number)
         dataset["image"].attrs["nodata"] = 3
         if how == "transform":
-            affine = pytest.importorskip("affine")
+            import affine
+
             return dataset.rio.write_transform(affine.Affine(10, 0, 300_000, 0, -10, 4_200_000))
         if how == "encoding":
             dataset["image"].encoding["grid_mapping"] = "spatial_ref"
@@ -312,14 +316,16 @@ def test_an_xarray_dataset_is_a_sample_with_its_place_time_axes_and_bands(tmp_pa
     assert row["proj:code"] == "EPSG:32630"
     assert list(row["proj:transform"])[:6] == [10, 0, 300_000, 0, -10, 4_200_000]
     assert row["datetime"].isoformat() == "2020-06-01T10:50:01+00:00"
-    pyproj = pytest.importorskip("pyproj")
+    import pyproj
+
     lon, lat = pyproj.Transformer.from_crs(32630, 4326, always_xy=True).transform(300_000, 4_200_000)
     assert row["bbox"]["xmin"] == pytest.approx(lon, abs=1e-4)
     assert row["bbox"]["ymax"] == pytest.approx(lat, abs=1e-4)
 
 
 def test_a_series_has_its_times_and_what_to_xarray_gives_goes_in_again(tmp_path):
-    xarray = pytest.importorskip("xarray")
+    import xarray
+
     times = np.array(["2020-01-01", "2020-02-01", "2020-03-01"], "datetime64[ns]")
     series = xarray.concat([scene(number).drop_vars("time") for number in range(3)], dim="time").assign_coords(
         time=times

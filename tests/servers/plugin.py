@@ -39,8 +39,8 @@ def range_server() -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """An S3 of our own with the bucket ``bucket``; yields the storage options that lead to it."""
-    server_module = pytest.importorskip("moto.server", reason="S3 needs moto[server]")
-    pytest.importorskip("s3fs", reason="S3 needs s3fs")
+    from moto import server as server_module
+
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -101,7 +101,6 @@ AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZ
 @pytest.fixture(scope="session")
 def azurite(repository: Path) -> Iterator[str]:
     """URL of an Azure blob store of our own, with the container ``container``."""
-    pytest.importorskip("adlfs", reason="Azure needs adlfs")
     program = repository / ".venv" / "npm" / "node_modules" / ".bin" / "azurite-blob"
     if not program.exists() or shutil.which("node") is None:
         pytest.skip("Azure needs azurite, which npm installs (make env)")
@@ -127,8 +126,6 @@ def azure_connection(url: str) -> str:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[str]:
     """URL of a Google Cloud Storage of our own, with the bucket ``bucket``."""
-    pytest.importorskip("gcsfs", reason="GCS needs gcsfs")
-    pytest.importorskip("gcp_storage_emulator", reason="GCS needs gcp-storage-emulator")
     port = _free_port()
     start = "from gcp_storage_emulator.__main__ import main; main()"
     command = [sys.executable, "-W", "ignore", "-c", start, "start", "--host", "127.0.0.1", "--port", str(port)]

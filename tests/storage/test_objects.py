@@ -126,7 +126,6 @@ def s3_through(server, **more):
     ],
 )
 def test_faults_of_s3_are_got_over_by_our_own_bounds(fault_server, content, clock, fault):
-    pytest.importorskip("s3fs", reason="S3 needs s3fs")
     server = fault_server({"bucket/a.bin": content})
     server.fail(times=3, **fault)
     with Fetcher(storage_options=s3_through(server), clock=clock, max_requests=1) as fetcher:
@@ -145,7 +144,6 @@ def test_faults_of_s3_are_got_over_by_our_own_bounds(fault_server, content, cloc
 
 
 def test_an_s3_server_that_ignores_ranges_is_refused(fault_server, content, clock):
-    pytest.importorskip("s3fs", reason="S3 needs s3fs")
     server = fault_server({"bucket/a.bin": content})
     server.fail("ignore_range", times=None)
     with (
@@ -157,7 +155,6 @@ def test_an_s3_server_that_ignores_ranges_is_refused(fault_server, content, cloc
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_access_to_s3_is_named_without_the_secret(fault_server, content, clock, status):
-    pytest.importorskip("s3fs", reason="S3 needs s3fs")
     server = fault_server({"bucket/a.bin": content})
     server.fail("status", status=status, times=None)
     with (
@@ -170,7 +167,6 @@ def test_refused_access_to_s3_is_named_without_the_secret(fault_server, content,
 
 
 def test_a_provider_of_options_is_asked_again_when_its_key_expires(fault_server, content, clock):
-    pytest.importorskip("s3fs", reason="S3 needs s3fs")
     good = "first"
     server = fault_server(
         {"bucket/a.bin": content}, allow=lambda request: f"/{good}/"[1:] in request.headers["authorization"]
@@ -184,7 +180,6 @@ def test_a_provider_of_options_is_asked_again_when_its_key_expires(fault_server,
 
 
 def test_public_data_needs_no_credentials(fault_server, content, clock, monkeypatch, tmp_path):
-    pytest.importorskip("s3fs", reason="S3 needs s3fs")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
