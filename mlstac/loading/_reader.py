@@ -80,7 +80,7 @@ class Reader:
         rows : numpy.ndarray, shape (batch,), int64
             The rows that they are for.
         halves : bool
-            Let a second thread copy half of a large local tensor: for a batch that is waited for.
+            Let a second thread copy about half of a large local tensor: for a batch that is waited for.
         """
         requests = Requests()
         if not self.remote:
