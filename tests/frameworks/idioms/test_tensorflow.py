@@ -180,9 +180,18 @@ def test_a_batch_size_that_is_none_is_refused(bands, batch_size, drop_last):
 def test_threads_end_with_a_loop_over_to_tf_that_is_left(tmp_path):
     images = np.zeros((60, 4, 130, 130), np.uint16)  # eight of them are 1.1 MB, which two threads make
     mlstac.write(({"image": image} for image in images), tmp_path / "large", id="large", license="CC0-1.0")
+    running = []
+
+    def look():
+        running.extend(thread for thread in threading.enumerate() if thread.name.startswith("mlstac-batches"))
+
+    def passed(batch):
+        # after the first batch, before TensorFlow asks for the second: an epoch that it drew ahead would be over
+        with tf.control_dependencies([tf.py_function(look, [], [])]):
+            return tf.identity(batch["image"])
+
     data = mlstac.load(tmp_path / "large", framework="tensorflow").to_tf(8)
-    for _ in data:
-        running = [thread for thread in threading.enumerate() if thread.name.startswith("mlstac-batches")]
+    for _ in data.map(passed):
         break
     gc.collect()
     assert running
