@@ -32,6 +32,7 @@ class Samples(Sequence[Sample]):
         self._slots = slots
         self._output = output
         self._placed = placed
+        self._is_cut = output.on_host and all(is_cut_freely(entry, output) for entry in slots)
         _register_collate()
 
     def __len__(self) -> int:
@@ -47,8 +48,11 @@ class Samples(Sequence[Sample]):
         row = range(len(self))[index]
         # torch's collate looks at one sample to see of what type it is: a slice of the batch, which it asks for next,
         # takes a tenth of a millisecond less than a tensor of its own
-        if self._output.on_host and all(is_cut_freely(entry, self._output) for entry in self._slots):
-            return Sample((name, tensor[row, ...]) for name, tensor in self._batch.items())
+        if self._is_cut:
+            try:
+                return Sample((name, tensor[row, ...]) for name, tensor in self._batch.items())
+            except MlstacError:
+                self._is_cut = False  # one of them is no good, and need not be this one
         return self._sample(row)
 
     def __iter__(self) -> Iterator[Sample]:

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, Subset, random_split
 
 import mlstac
-from mlstac.errors import StateError
+from mlstac.errors import DtypeError, StateError
 from mlstac.loading import _samples
 
 # Forked workers inherit threads of other tests' frameworks, of which jax and Python 3.12 warn
@@ -61,6 +61,28 @@ def test_samples_are_plain_dicts_to_any_other_collate(tiny):
     assert int(samples[-1]["target"]) == 20
     assert len(samples[0:2]) == 2
     assert torch.utils.data.default_collate(list(samples))["target"].tolist() == [50, 20]
+
+
+@pytest.mark.parametrize("framework", ["torch", "numpy"])
+def test_good_samples_come_from_a_batch_with_a_bad_one_and_that_is_named(tmp_path, framework):
+    samples = [{"count": np.int64(70_000 if number == 2 else number)} for number in range(6)]
+    mlstac.write(samples, tmp_path / "ds", id="ds", license="CC0-1.0")
+    ds = mlstac.load(tmp_path / "ds", framework=framework, as_dtype="uint16")
+    found = ds.__getitems__([5, 2, 1])
+    assert [int(found[place]["count"]) for place in (0, 2, -3)] == [5, 1, 5]
+    with pytest.raises(DtypeError, match=r"tensor 'count': value 70000 .*sample 2 \('train-0000002'\)"):
+        found[1]
+    assert int(found[2]["count"]) == 1
+
+    def collate(samples):
+        return [int(samples[place]["count"]) for place in range(len(samples))]
+
+    loader = iter(DataLoader(ds, batch_sampler=[[0, 1], [3, 2]], collate_fn=collate))
+    assert next(loader) == [0, 1]
+    with pytest.raises(DtypeError, match="train-0000002"):
+        next(loader)
+    with pytest.raises(DtypeError, match="train-0000002"):
+        list(DataLoader(ds, batch_size=3))
 
 
 @pytest.mark.parametrize("method", START_METHODS)
