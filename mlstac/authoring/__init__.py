@@ -9,6 +9,8 @@ from mlstac.authoring._parts import write_parts
 from mlstac.authoring._publish import Publication, publish
 from mlstac.authoring._rebuild import Rebuilt, rebuild
 from mlstac.authoring._remeasure import measure_samples
+from mlstac.authoring._shapes import check_layout
+from mlstac.authoring._splitting import read_splitting
 from mlstac.authoring._write import write
 from mlstac.authoring._writer import Writer
 
@@ -19,11 +21,13 @@ __all__ = [
     "Writer",
     "append",
     "card",
+    "check_layout",
     "gc",
     "list_items",
     "measure_samples",
     "parse_age",
     "publish",
+    "read_splitting",
     "rebuild",
     "write",
     "write_parts",

@@ -5,11 +5,11 @@ from typing import Any
 
 from mlstac.authoring._axes import check_axes, grids_of, guess_role, infer_dims, shown, warn_of_last_bands
 from mlstac.authoring._form import Form, FormKey, key_of
-from mlstac.authoring._shapes import LAYOUTS, UNSEEN, OpenShape, Unseen, holds, join_shapes, layout_of, looser
+from mlstac.authoring._shapes import UNSEEN, OpenShape, Unseen, check_layout, holds, join_shapes, layout_of, looser
 from mlstac.authoring._steps import TIME, encode_times, time_tensor
 from mlstac.authoring._values import Encoded
 from mlstac.collection import Collection, Tensor, check_name
-from mlstac.errors import InvalidArgumentError, InvalidSampleError
+from mlstac.errors import InvalidSampleError
 
 _NEEDS = {"stacked": "one shape", "jagged": "shapes that differ in the first axis alone"}
 
@@ -31,8 +31,7 @@ class Description:
     """
 
     def __init__(self, collection: Collection, *, layout: str = "auto") -> None:
-        if layout not in ("auto", *LAYOUTS):
-            raise InvalidArgumentError(f"layout {layout!r} is not known; choose one of auto, {', '.join(LAYOUTS)}")
+        check_layout(layout)
         self.tensors: dict[str, Tensor] = {
             check_name(name): tensor.model_copy(deep=True) for name, tensor in collection.tensors.items()
         }

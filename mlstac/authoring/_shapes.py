@@ -2,11 +2,19 @@
 
 from typing import Final
 
+from mlstac.errors import InvalidArgumentError
+
 Shape = tuple[int, ...]
 OpenShape = tuple[int | None, ...]
 """A shape whose None axes vary."""
 
 LAYOUTS: Final = ("stacked", "jagged", "keyed", "single")
+
+
+def check_layout(layout: str) -> None:
+    """Raise InvalidArgumentError if a layout is named that is none."""
+    if layout not in ("auto", *LAYOUTS):
+        raise InvalidArgumentError(f"layout {layout!r} is not known; choose one of auto, {', '.join(LAYOUTS)}")
 
 
 class Unseen:

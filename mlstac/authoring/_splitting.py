@@ -86,7 +86,7 @@ class Splitting:
         if not isinstance(value, str):
             raise InvalidSampleError(
                 f"property {self.column!r} of {what} is {value!r}; split_by needs the name of a split,"
-                f" such as 'train', or fractions: split_by={{'column': {self.column!r}, 'fractions': {{…}}}}"
+                " such as 'train', or fractions beside the column, which draw a split for each of its values"
             )
         return SPLIT_ALIASES.get(value, value)
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 import mlstac
-from mlstac.cli import _stac_commands as _stac_commands  # its commands are the program's once it is imported
+from mlstac.cli import _convert_command as _convert_command  # these commands are the program's once imported
+from mlstac.cli import _stac_commands as _stac_commands
 from mlstac.cli._program import AsJson, Options, Source, app
 
 
@@ -197,67 +198,6 @@ def publish(
         tag=tag,
         options=option or [],
         as_json=as_json,
-    )
-
-
-@app.command(rich_help_panel="Make")
-def convert(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A folder, a file, a pattern, or a URL of a main.json.")
-    ],
-    path: Annotated[str, typer.Argument(metavar="PLACE", help="Folder of the new dataset, or its URL.")],
-    *,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="original, classes, pairs, images, webdataset, mds or huggingface; told by what is there.",
-        ),
-    ] = None,
-    id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Id of the dataset; by default the folder's name.")
-    ] = None,
-    title: Annotated[str | None, typer.Option(metavar="TITLE", help="Title of the dataset.")] = None,
-    license: Annotated[
-        str | None, typer.Option("--license", metavar="SPDX", help="SPDX identifier, such as CC-BY-4.0.")
-    ] = None,
-    bands: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BANDS", help="Bands of the image: a sensor such as sentinel-2-l1c, or names with commas."
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Classes of the label from 0, with commas.")
-    ] = None,
-    compression: Annotated[
-        str | None, typer.Option(metavar="zstd", help="Pack samples: zstd, or zstd:9 for level 9.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option("--allow-host", metavar="HOST", help="Host that a main.json may lead to; may come again."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that is there.")] = False,
-    option: Options = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a dataset of images or of another format."""
-    from mlstac.cli._convert import convert_source
-
-    convert_source(
-        source,
-        path,
-        store=option or [],
-        as_json=as_json,
-        kind=kind,
-        id=id,
-        title=title,
-        license=license,
-        bands=bands.split(",") if bands and "," in bands else bands,
-        classes=classes.split(",") if classes else None,
-        compression=compression,
-        allow_hosts=tuple(allow_host or ()),
-        overwrite=overwrite,
     )
 
 

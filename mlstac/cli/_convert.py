@@ -3,13 +3,14 @@
 from typing import Any
 
 import mlstac
+from mlstac.authoring import check_layout, read_splitting
 from mlstac.cli._console import OUT, print_json, tell
-from mlstac.cli._misuse import reading
+from mlstac.cli._misuse import MisuseError, reading
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 from mlstac.conversion import check_kind
 from mlstac.sample import parse_compression
-from mlstac.storage import redact
+from mlstac.storage import parse_size, redact
 
 
 def convert_source(source: str, path: str, *, store: list[str], as_json: bool, **options: Any) -> None:
@@ -17,6 +18,9 @@ def convert_source(source: str, path: str, *, store: list[str], as_json: bool, *
     with reading():
         check_kind(options.get("kind"))
         parse_compression(options.get("compression"))
+        check_layout(options.get("layout") or "auto")
+        if options.get("shard_size") is not None:
+            parse_size(options["shard_size"])
     given = {name: value for name, value in options.items() if value not in (None, ())}
     collection = mlstac.convert(
         source, path, storage_options=read_options(store) or None, progress=None if not as_json else False, **given
@@ -32,3 +36,48 @@ def convert_source(source: str, path: str, *, store: list[str], as_json: bool, *
     OUT.print(redact(path), markup=False, soft_wrap=True)
     each = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     tell(f"wrote {say_count(sum(counts.values()), 'sample')}: {each}")
+
+
+def read_division(
+    *, column: str | None, block_size_m: float | None, fractions: str | None, seed: int | None
+) -> str | dict[str, Any] | None:
+    """What ``split_by=`` of `mlstac.convert` is given for the options that divide samples into splits.
+
+    Raises
+    ------
+    MisuseError
+        If two things are to decide, or none that shares or a seed belong to; or a value is none.
+    """
+    if column is not None and block_size_m is not None:
+        raise MisuseError("--split-by and --block-size are given, and one of them decides; leave the other out")
+    if fractions is None and seed is None and block_size_m is None:
+        return column
+    if column is None and block_size_m is None:
+        given = "--seed" if fractions is None else "--fractions"
+        raise MisuseError(f"{given} is of blocks or groups; give --block-size METRES or --split-by COLUMN with it")
+    if column is not None and fractions is None:
+        raise MisuseError(
+            f"--seed draws groups, and --split-by {column} alone takes the splits' names from the column; "
+            "give --fractions too, or leave --seed out"
+        )
+    by = {"column": column} if block_size_m is None else {"block_size_m": block_size_m}
+    asked = {**by, **({} if fractions is None else {"fractions": _read_shares(fractions)}), "seed": seed or 0}
+    with reading():
+        read_splitting(asked)
+    return asked
+
+
+def _read_shares(text: str) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = (word.strip() for word in part.partition("="))
+        try:
+            number = float(share)
+        except ValueError:
+            raise MisuseError(
+                f"--fractions {text!r} has {part!r}; write shares by split, such as train=0.8,test=0.2"
+            ) from None
+        if name in shares:
+            raise MisuseError(f"--fractions {text!r} gives {name} twice; give each split one share")
+        shares[name] = number
+    return shares

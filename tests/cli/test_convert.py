@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+import webdataset
+
 import mlstac
 from mlstac.storage import Store
-from tests.conversion.sources import array, write_tif
+from tests.conversion.sources import array, npy, write_tif
 from tests.loading.original.old import write_dataset
 
 
@@ -78,3 +81,87 @@ def test_a_token_opens_both_where_both_are_of_one_hub_in_two_spellings(run_with,
         assert hub.token not in done.stdout + done.stderr
         assert "wrote 16 samples" in done.stderr
     assert {asked.token for asked in hub.asked if asked.host == "localhost"} == {None}
+
+
+def ids(folder):
+    """Ids of the samples of each split."""
+    collection = mlstac.open(folder)
+    filled = [name for name, split in collection.splits.items() if split.n_items]
+    return {
+        name: list(mlstac.load(folder, split=name, framework="numpy").metadata.to_table(["id"])["id"].to_pylist())
+        for name in filled
+    }
+
+
+def test_what_lies_together_stays_together(run, tmp_path):
+    for number in range(24):  # pairs of chips, 40 km from the next
+        write_tif(tmp_path / "in" / f"{number:02}.tif", array(number), x=40_000 * (number // 2) + 160 * (number % 2))
+    more = ["--fractions", "train=0.5,test=0.5", "--seed", "3"]
+    done = run("convert", "in", "out", "--block-size", "20000", *more, "--shard-size", "2kB", "--layout", "keyed")
+    assert done.returncode == 0, done.stderr
+    split_by = {"block_size_m": 20_000, "fractions": {"train": 0.5, "test": 0.5}, "seed": 3}
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "python", split_by=split_by)
+    assert mlstac.open(tmp_path / "out").split_strategy == collection.split_strategy == {"by": "location", **split_by}
+    found = ids(tmp_path / "out")
+    assert found == ids(tmp_path / "python")
+    assert set(found) == {"train", "test"}
+    assert {tuple(int(name) // 2 for name in names).count(pair) for names in found.values() for pair in range(12)} == {
+        0,
+        2,
+    }
+    assert mlstac.open(tmp_path / "out").tensors["input"].layout == "keyed"
+    assert len(list((tmp_path / "out" / "train").glob("*.safetensors"))) > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--split-by", "part"], {"train": ["a", "b"], "test": ["c", "d"]}),
+        (["--split-by", "scene", "--fractions", "train=0,validation=1"], {"validation": ["a", "b", "c", "d"]}),
+    ],
+)
+def test_a_column_names_the_split_or_groups_of_samples(run, tmp_path, arguments, wanted):
+    parts = {"a": "train", "b": "train", "c": "test", "d": "test"}
+    with webdataset.TarWriter(str(tmp_path / "in.tar")) as writer:
+        for key, part in parts.items():
+            writer.write(
+                {"__key__": key, "npy": npy(array(1)), "json": json.dumps({"part": part, "scene": 7}).encode()}
+            )
+    done = run("convert", "in.tar", "out", *arguments, "--description", "Made for a test.")
+    assert done.returncode == 0, done.stderr
+    assert ids(tmp_path / "out") == wanted
+    assert mlstac.open(tmp_path / "out").description == "Made for a test."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--split-by", "a", "--block-size", "9"], "--split-by and --block-size are given"),
+        (["--fractions", "train=1"], "--fractions is of blocks or groups; give --block-size METRES or --split-by"),
+        (["--seed", "1"], "--seed is of blocks or groups"),
+        (["--split-by", "part", "--seed", "1"], "--split-by part alone takes the splits' names from the column"),
+        (["--block-size", "0"], "is 0.0; give metres, from 1 to 10,000,000"),
+        (["--block-size", "nan"], "is nan; give metres"),
+        (["--block-size", "9", "--fractions", "0.8,0.2"], "has '0.8'; write shares by split"),
+        (["--block-size", "9", "--fractions", "train=0.8,train=0.2"], "gives train twice"),
+        (["--block-size", "9", "--fractions", "train=0.8,test=0.1"], "do not add up to 1"),
+        (["--block-size", "9", "--fractions", "train=nan,test=1"], "give the share of each split"),
+        (["--shard-size", "big"], "'big' is not a size"),
+        (["--layout", "round"], "layout 'round' is not known; choose one of auto, stacked"),
+    ],
+)
+def test_a_division_that_nobody_can_read_is_misuse(run, tmp_path, arguments, said):
+    write_tif(tmp_path / "in" / "a.tif", array(0))
+    done = run("convert", "in", "out", *arguments)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_source_that_has_splits_is_not_divided_again(run, tmp_path):
+    for split in ("train", "test"):
+        write_tif(tmp_path / "in" / split / f"{split}.tif", array(0))
+    done = run("convert", "in", "out", "--block-size", "1000")
+    assert done.returncode == 1
+    assert "divides one split, and the source has" in done.stderr
