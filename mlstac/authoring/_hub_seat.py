@@ -134,42 +134,55 @@ class Seat:
             except errors.EntryNotFoundError:  # no such folder yet
                 return
 
-    def tag(self, name: str, commit: str) -> None:
-        """Give a commit a name; one that has that name already is left alone."""
-        with self.named("tagging"):
+    def tagged(self, name: str) -> str | None:
+        """The commit that a tag names; None where there is no such tag, or no such repository."""
+        errors = self._client.errors
+        with self.named("looking for the tags of"):
             try:
+                tags = self._api.list_repo_refs(**self._common).tags
+            except errors.RepositoryNotFoundError as error:
+                if isinstance(error, errors.GatedRepoError):
+                    raise
+                return None
+        return next((str(tag.target_commit) for tag in tags if tag.name == name), None)
+
+    def tag(self, name: str, commit: str) -> None:
+        """Give a commit that is there a name, once `tagged` has found the name free."""
+        repository, page = self._place.repository, self._place.page
+        without = f"{page} has the commit {commit}, which readers see, but it could not be tagged {name!r}"
+        try:
+            with self.named("tagging", again="make the same call again, which uploads nothing twice"):
                 self._api.create_tag(**self._common, tag=name, revision=commit)
-            except self._client.errors.HfHubHTTPError as error:
-                if _status_of(error) == 409:
-                    raise InvalidArgumentError(
-                        f"{self._place.page} has a tag {name!r} already, and a tag stays where it is; choose another"
-                    ) from None
-                raise
+        except MlstacError as error:
+            by_hand = f"`hf repos tag create {repository} {name} --revision {commit} --repo-type dataset`"
+            raise type(error)(f"{without}: {error}; or tag it with {by_hand}") from None
 
     @contextmanager
-    def named(self, doing: str, file: str | None = None) -> Iterator[None]:
+    def named(self, doing: str, file: str | None = None, *, again: str | None = None) -> Iterator[None]:
         """Raise errors of ours. What the client says is left out: it may hold signed URLs.
 
         Parameters
         ----------
         file : str, optional
             URL of the one file that is read; nothing is written then.
+        again : str, optional
+            How to go on, where something is shown already.
         """
         try:
             yield
         except MlstacError:
             raise
         except Exception as error:  # noqa: BLE001 - the client raises its transport's errors too
-            raise self._error(error, doing, file) from None  # a traceback would show what the client says
+            raise self._error(error, doing, file, again) from None  # a traceback would show what the client says
 
-    def _error(self, error: Exception, doing: str, file: str | None) -> StorageError:
+    def _error(self, error: Exception, doing: str, file: str | None, again: str | None) -> StorageError:
         told = error if isinstance(error, self._client.errors.HfHubHTTPError) else error.__cause__
         status = _status_of(told)
         where = f"{doing} {self._place.page if file is None else file}"
         can = "write there" if file is None else "read it"
-        again = "make the same call again"
-        if file is None:
-            again = f"nothing is shown of what was uploaded: {again}, and it goes on"
+        if again is None:
+            same = "make the same call again"
+            again = same if file is not None else f"nothing is shown of what was uploaded: {same}, and it goes on"
         if not status:
             return UnavailableError(f"{where}: the connection broke off; {again}")
         said = (getattr(told, "server_message", None) or "").split("\n")[0][:200]

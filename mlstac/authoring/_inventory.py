@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,9 @@ class DatasetFile(NamedTuple):
     size: int
     """In bytes, as it is on the disk and as the dataset says."""
 
+    path: Path
+    """Where it is on this machine."""
+
     sha256: str | None = None
     """In hexadecimal digits, where the dataset says it."""
 
@@ -43,14 +46,21 @@ class Inventory(NamedTuple):
     """Shards, then catalogs, then what describes them, and the collection last: in this order each file names only
     files before it."""
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where each file is on this machine, by name."""
+        return {file.name: file.path for file in self.files}
 
-def take_inventory(root: Path) -> Inventory:
+
+def take_inventory(root: Path, *, instead: Mapping[str, Path] | None = None) -> Inventory:
     """List the files of a dataset, each of which is there with the size that the dataset says.
 
     Parameters
     ----------
     root : Path
         Its folder.
+    instead : mapping of str to Path, optional
+        Files that go in the place of the folder's own that describe it, by name.
 
     Raises
     ------
@@ -78,12 +88,14 @@ def take_inventory(root: Path) -> Inventory:
     for name in beside:
         if (root / name).is_file():
             others[name] = _file(root, str(root / name), None, None)
-    last = DatasetFile(COLLECTION, len(data))
+    for name, path in (instead or {}).items():
+        others[name] = DatasetFile(name, path.stat().st_size, path)
+    last = DatasetFile(COLLECTION, len(data), root / COLLECTION)
     return Inventory(collection, [*shards.values(), *parts.values(), *others.values(), last])
 
 
 def files_there(
-    collection: Collection, inventory: Inventory, root: Path, read: Callable[[str], bytes | None]
+    collection: Collection, inventory: Inventory, read: Callable[[str], bytes | None]
 ) -> dict[str, str | None]:
     """List the shards and parts of a dataset that is published: the sha256 of each by name, where it says so.
 
@@ -93,7 +105,7 @@ def files_there(
     ----------
     collection : Collection
         Of the dataset there.
-    inventory, root
+    inventory : Inventory
         Of the local one, which is to take its place.
     read : callable
         Gives a file there by its name; None where there is none.
@@ -103,17 +115,17 @@ def files_there(
     CatalogError
         If a catalog there cannot be read: nobody can say what it names.
     """
-    here = {file.name: file.sha256 for file in inventory.files}
+    here = {file.name: file for file in inventory.files}
     found: dict[str, str | None] = {}
     for split in collection.splits.values():
         for asset in (collection.assets[key] for key in split.assets):
             name = posixpath.normpath(asset.href)
             found[name] = _sha256(asset.checksum)
-            known = found[name] is not None and here.get(name) == found[name]
+            known = found[name] is not None and name in here and here[name].sha256 == found[name]
             data = None if known else read(name)
             if data is None and not known:
                 continue
-            source = root / name if data is None else pa.BufferReader(data)
+            source = here[name].path if data is None else pa.BufferReader(data)
             for href, (_, checksum) in _hrefs(source, name).items():
                 found[posixpath.normpath(posixpath.join(posixpath.dirname(name), href))] = _sha256(checksum)
     return found
@@ -163,7 +175,7 @@ def _file(root: Path, url: str, size: int | None, checksum: str | None) -> Datas
         ) from None
     if size is not None and there != size:
         raise ShardError(f"{url} holds {there} bytes, and the dataset says {size}; copy or write the dataset again")
-    return DatasetFile(name, there, _sha256(checksum))
+    return DatasetFile(name, there, Path(url), _sha256(checksum))
 
 
 def _sha256(checksum: str | None) -> str | None:

@@ -3,9 +3,8 @@
 import os
 import threading
 import warnings
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 from mlstac.authoring._depot import AT_ONCE, COLLECTION, open_store, side_by_side
 from mlstac.authoring._inventory import CARD_FILES, DatasetFile, Inventory, files_there, take_inventory
+from mlstac.authoring._named_card import named_card
 from mlstac.authoring._progress import sending
-from mlstac.authoring._target import Target
-from mlstac.cards import README, name_source, read_signature
+from mlstac.cards import README, read_signature
 from mlstac.collection import Collection
 from mlstac.errors import (
     CatalogError,
@@ -24,7 +23,6 @@ from mlstac.errors import (
     ExistsError,
     InvalidArgumentError,
     MlstacError,
-    StorageError,
 )
 from mlstac.storage import Store, Stored, is_remote, local_path, parse_hub, redact
 
@@ -149,15 +147,15 @@ def publish(
             f"Face Hub give hf://datasets/ORGANISATION/NAME"
         )
     hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
-    with nullcontext() if dry_run else _naming_place(root, url):
-        inventory = take_inventory(root)
+    with named_card(root, url) as card:
+        inventory = take_inventory(root, instead=card.paths)
         if hub is not None:
             from mlstac.authoring._publish_hub import publish_to_hub
 
             return publish_to_hub(
-                root,
                 inventory,
                 hub,
+                card,
                 dry_run=dry_run,
                 overwrite=overwrite,
                 private=private,
@@ -171,27 +169,10 @@ def publish(
             if value is not None:
                 raise InvalidArgumentError(f"{name}= is for the Hugging Face Hub, and {redact(url)} is not there")
         with open_store(url, storage_options) as store:
-            return _publish_to_store(root, inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
-
-
-@contextmanager
-def _naming_place(root: Path, url: str) -> Iterator[None]:
-    """Let the card say where the dataset is, unless it does not come to be there; nor where that cannot be written."""
-    target = Target(root)
-    page = named = None
-    with suppress(StorageError, OSError):
-        page = target.read(README)
-        named = name_source(page, redact(url).rstrip("/"))
-        if named != page:
-            target.put(README, named)
-    try:
-        yield
-    except BaseException:
-        if page is not None and named != page:
-            with suppress(StorageError, OSError):
-                if target.read(README) == named:  # not edited meanwhile, nor named by a call to another place
-                    target.put(README, page)
-        raise
+            done = _publish_to_store(inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
+        if not dry_run:
+            card.keep()
+        return done
 
 
 def _folder_of(url: str) -> str:
@@ -208,15 +189,16 @@ def _local_root(path: str | os.PathLike[str]) -> Path:
 
 
 def _publish_to_store(
-    root: Path, inventory: Inventory, store: Store, *, dry_run: bool, overwrite: bool, progress: bool | None
+    inventory: Inventory, store: Store, *, dry_run: bool, overwrite: bool, progress: bool | None
 ) -> Publication:
+    paths = inventory.paths
     there = store.list()
     document = store.read(COLLECTION)
     check_same_dataset(inventory, document, at=str(store), overwrite=overwrite)
-    named = _Named(root, inventory, store, document, overwrite=overwrite)
-    kept = keep_page(inventory, root, there, lambda: store.read(README), at=str(store))
+    named = _Named(inventory, store, document, overwrite=overwrite)
+    kept = keep_page(inventory, there, lambda: store.read(README), at=str(store))
     actions = compare(
-        inventory, lambda file: file.name in kept or _is_there(store, file, root, there) or named.is_same(file, there)
+        inventory, lambda file: file.name in kept or _is_there(store, file, there) or named.is_same(file, there)
     )
     files = tuple(
         PublishedFile(file.name, store.at(file.name), file.size, action)
@@ -237,20 +219,20 @@ def _publish_to_store(
     others = [file for file in before if file not in replaced and file not in beside]
     with sending(publication.upload_bytes, progress) as sent:
         # Three steps, so that who reads the dataset that is there is disturbed as late as can be, if at all.
-        _send(root, store, others, there, sent)
+        _send(paths, store, others, there, sent)
         if replaced:
             _check_unchanged(store, document)
             store.remove(COLLECTION)  # it names files that are no longer its own in a moment
             document = None
-            _send(root, store, replaced, there, sent)
-        _send(root, store, beside, there, sent)
+            _send(paths, store, replaced, there, sent)
+        _send(paths, store, beside, there, sent)
         _check_unchanged(store, document)
-        store.send(last.name, root / last.name, sent=sent, new=document is None)
+        store.send(last.name, paths[last.name], sent=sent, new=document is None)
     return publication
 
 
 def _send(
-    root: Path,
+    paths: Mapping[str, Path],
     store: Store,
     files: Sequence[PublishedFile],
     there: Mapping[str, Stored],
@@ -260,7 +242,7 @@ def _send(
     if not files:
         return
     side_by_side(
-        lambda name: store.send(name, root / name, sent=sent, check=False, new=name not in there),
+        lambda name: store.send(name, paths[name], sent=sent, check=False, new=name not in there),
         [file.name for file in files],
     )
     store.check({file.name: file.size for file in files})
@@ -278,10 +260,7 @@ def _check_unchanged(store: Store, document: bytes | None) -> None:
 class _Named:
     """Shards and parts that the dataset names that can be seen there: whoever reads it, reads these."""
 
-    def __init__(
-        self, root: Path, inventory: Inventory, store: Store, document: bytes | None, *, overwrite: bool
-    ) -> None:
-        self._root = root
+    def __init__(self, inventory: Inventory, store: Store, document: bytes | None, *, overwrite: bool) -> None:
         self._inventory = inventory
         self._store = store
         self._document = document
@@ -295,7 +274,7 @@ class _Named:
             return {}
         try:
             collection = Collection.from_json(self._document)
-            return files_there(collection, self._inventory, self._root, self._store.read)
+            return files_there(collection, self._inventory, self._store.read)
         except (CatalogError, CollectionError):
             return None
 
@@ -318,13 +297,12 @@ class _Named:
         return files is not None and files.get(file.name) == file.sha256
 
 
-def keep_page(
-    inventory: Inventory, root: Path, there: Container[str], read: Callable[[], bytes | None], *, at: str
-) -> set[str]:
+def keep_page(inventory: Inventory, there: Container[str], read: Callable[[], bytes | None], *, at: str) -> set[str]:
     """Names of the card's files that are left as they are there, for somebody has written a page of their own."""
-    if README not in there or not (root / README).is_file():
+    page = inventory.paths.get(README)
+    if README not in there or page is None:
         return set()
-    here = (root / README).read_bytes()
+    here = page.read_bytes()
     if read_signature(here) is None:  # a page of the author's own
         return set()
     found = read()
@@ -363,5 +341,5 @@ def check_same_dataset(inventory: Inventory, there: bytes | None, *, at: str, ov
         )
 
 
-def _is_there(store: Store, file: DatasetFile, root: Path, there: Mapping[str, Stored]) -> bool:
-    return file.name in there and store.holds(there[file.name], root / file.name)
+def _is_there(store: Store, file: DatasetFile, there: Mapping[str, Stored]) -> bool:
+    return file.name in there and store.holds(there[file.name], file.path)

@@ -4,6 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import threading
 import uuid
 
 import numpy as np
@@ -392,6 +396,44 @@ def test_a_card_that_is_edited_while_a_publication_fails_stays_as_it_was_edited(
     with pytest.raises(UnavailableError):
         mlstac.publish(page.parent, "s3://b/chips", storage_options=NOBODY)
     assert page.read_text() == "mine"
+
+
+@pytest.mark.parametrize("last", ["/README.md", "/collection.json"])
+def test_the_card_here_names_no_place_until_a_killed_publication_was_gone_on_with(last, tmp_path, moto_s3, gate):
+    folder, url, before = tmp_path / "chips", f"s3://bucket/{uuid.uuid4().hex[:8]}", gate(moto_s3["endpoint_url"])
+    mlstac.write(list(samples(0, 3)), folder, id="chips", license="MIT")
+    page = (folder / "README.md").read_bytes()
+    program = "import json, sys, mlstac; mlstac.publish(*sys.argv[1:3], storage_options=json.loads(sys.argv[3]))"
+    options = json.dumps(moto_s3 | {"endpoint_url": before.url})
+    running: list[subprocess.Popen[bytes]] = []
+    begun = threading.Event()
+
+    def kill(passed):
+        if passed.method == "PUT" and f"{last} " in passed.path:
+            begun.wait(100)
+            running[0].kill()
+
+    before.meanwhile = kill
+    running.append(subprocess.Popen([sys.executable, "-c", program, str(folder), url, options]))
+    begun.set()
+    assert running[0].wait(100) == -signal.SIGKILL
+    assert (folder / "README.md").read_bytes() == page
+    before.meanwhile = None
+    mlstac.publish(folder, url, storage_options=moto_s3)
+    assert f'mlstac.load("{url}"' in (folder / "README.md").read_text()
+    with Store(url, storage_options=moto_s3) as store:
+        assert store.read("README.md") == (folder / "README.md").read_bytes()
+    assert mlstac.publish(folder, url, storage_options=moto_s3).uploads == ()
+
+
+def test_a_dry_run_tells_of_the_card_that_would_go(tmp_path):
+    folder, url = tmp_path / "chips", f"memory://{uuid.uuid4().hex}/chips"
+    mlstac.write(list(samples(0, 3)), folder, id="chips", license="MIT")
+    page = (folder / "README.md").read_bytes()
+    told = {file.name: file.size for file in mlstac.publish(folder, url, dry_run=True).files}
+    assert (folder / "README.md").read_bytes() == page
+    assert {file.name: file.size for file in mlstac.publish(folder, url).files} == told
+    assert told["README.md"] == (folder / "README.md").stat().st_size != len(page)
 
 
 def test_a_picture_that_the_collection_names_goes_along(chips):

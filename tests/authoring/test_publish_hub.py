@@ -105,7 +105,36 @@ def test_private_branch_tag_and_folder(hub, publish, chips, tmp_path, monkeypatc
     monkeypatch.setenv("HF_TOKEN", hub.token)
     assert_same(chips, f"{URL}/eo", revision="v1")
     (chips / "README.md").write_text("# better\n")
-    assert publish(chips, f"{URL}/eo", revision="next", tag="v1")["error"] == "InvalidArgumentError"
+    sent = len(repository.commits)
+    refused = publish(chips, f"{URL}/eo", revision="next", tag="v1")
+    assert refused["error"] == "InvalidArgumentError"
+    assert f"has a tag 'v1' already, of commit {done['commit']}" in refused["message"]
+    assert publish(chips, f"{URL}/eo", revision="next", tag="v1", dry_run=True)["error"] == "InvalidArgumentError"
+    assert len(repository.commits) == sent  # nothing was uploaded
+    again = publish(chips, f"{URL}/eo", revision="next", tag="v2")
+    assert repository.tags == {"v1": done["commit"], "v2": again["commit"]}
+    assert publish(chips, f"{URL}/eo", revision="next", tag="v2")["commit"] == again["commit"]  # as it is
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(500, "UnavailableError"), (403, "AccessError"), (409, "UnavailableError")]
+)
+def test_a_tag_that_fails_leaves_the_commit_and_the_card_and_says_how_to_tag_it(hub, publish, tmp_path, status, error):
+    folder = tmp_path / "chips"
+    mlstac.write(list(samples(0, 3)), folder, id="chips", license="MIT")
+    hub.fail("/tag/", status, method="POST", times=50)
+    done = publish(folder, tag="v1", environment={"PYTHONPATH": os.getcwd()})
+    repository = hub.repositories[REPOSITORY]
+    head = repository.refs["main"]
+    assert done["error"] == error
+    assert f"{hub.url}/datasets/{REPOSITORY} has the commit {head}, which readers see" in done["message"]
+    assert f"`hf repos tag create {REPOSITORY} v1 --revision {head} --repo-type dataset`" in done["message"]
+    assert "nothing is shown" not in done["message"]
+    assert repository.commits[head]["README.md"].data == (folder / "README.md").read_bytes()
+    assert f'mlstac.load("{URL}"' in (folder / "README.md").read_text()
+    hub.faults.clear()
+    again = publish(folder, tag="v1")
+    assert (again["uploads"], repository.tags) == ([], {"v1": head})
 
 
 def test_a_dry_run_makes_nothing(hub, publish, chips):

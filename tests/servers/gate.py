@@ -3,6 +3,7 @@
 import http.client
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -38,6 +39,8 @@ class Gate:
         self.target = urlsplit(url)
         self.passed: list[Passed] = []
         self.faults: list[Fault] = []
+        self.meanwhile: Callable[[Passed], None] | None = None
+        """Is told of each request before it is passed on, while the client waits."""
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.gate = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -87,6 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         path += " " + body[:500].decode("latin-1")
         gate.passed.append(Passed(self.command, path))
+        if gate.meanwhile is not None:
+            gate.meanwhile(gate.passed[-1])
         for fault in gate.faults:
             if fault.times and fault.method == self.command and re.search(fault.path, path):
                 fault.times -= 1

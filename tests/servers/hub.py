@@ -356,6 +356,13 @@ class _Handler(BaseHTTPRequestHandler):
         repository.tags[name] = repository.find(found["rev"]) or ""
         return as_json({})
 
+    def _refs(self, repository: Repository, found: dict[str, str], body: bytes, known: bool) -> Answer:
+        def shown(kind: str, refs: dict[str, str]) -> list[dict[str, str]]:
+            return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": sha} for name, sha in refs.items()]
+
+        found_refs = {"branches": shown("heads", repository.refs), "tags": shown("tags", repository.tags)}
+        return as_json({**found_refs, "converts": []})
+
     def _resolve(self, repository: Repository, found: dict[str, str], body: bytes, known: bool) -> Answer:
         hub, sha = self.server.hub, repository.find(found["rev"])
         budget: dict[str, str] = {}
@@ -405,6 +412,7 @@ _ROUTES: list[tuple[str, Callable[..., Answer]]] = [
     (rf"{_API}/paths-info/(?P<rev>[^/]+)", _Handler._paths),
     (rf"{_API}/tree/(?P<rev>[^/]+)(?:/(?P<path>.+))?", _Handler._tree),
     (rf"{_API}/branch/(?P<name>[^/]+)", _Handler._branch),
+    (rf"{_API}/refs", _Handler._refs),
     (rf"{_API}/tag/(?P<rev>[^/]+)", _Handler._tag),
     (rf"/datasets/{_ID}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", _Handler._resolve),
 ]
