@@ -18,7 +18,7 @@ from mlstac.authoring._depot import COLLECTION, Depot, open_depot
 from mlstac.authoring._target import NewFile, Target, named_errors
 from mlstac.cards import README, name_source
 from mlstac.errors import ChangedError, InvalidArgumentError, MissingFileError
-from mlstac.storage import Stored, dataset_name, is_remote, redact
+from mlstac.storage import Stored, dataset_name, is_remote, place_of, redact
 
 _PRIVATE: Final = ".mlstac"
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
@@ -40,8 +40,10 @@ class RemoteTarget(Target):
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None) -> None:
         self.url = url.removesuffix(f"/{COLLECTION}").rstrip("/")
-        self.root = working_folder(self.url)
         self._options = dict(storage_options or {})
+        self.place = place_of(self.url, self._options)
+        """Of the dataset, however the URL spells it."""
+        self.root = working_folder(self.place)
         self._depot: Depot | None = None
         self._listed: dict[str, Stored] | None = None
         self._private: dict[str, Stored] = {}
@@ -316,7 +318,7 @@ def open_target(
     return Target(text)
 
 
-def working_folder(url: str) -> Path:
-    """Return the folder on this machine in which a dataset for a URL is made."""
+def working_folder(place: str) -> Path:
+    """Return the folder on this machine in which a dataset for a place at a store is made."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mlstac" / "writing" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+    return Path(base) / "mlstac" / "writing" / hashlib.sha256(place.encode()).hexdigest()[:16]

@@ -31,7 +31,7 @@ class RemotePart(RemoteTarget):
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None, *, folder: str) -> None:
         super().__init__(url, storage_options)
         self._folder = folder
-        self.root = working_folder(f"{self.url}/{folder}")
+        self.root = working_folder(f"{self.place}/{folder}")
 
     def bring(self) -> None:
         """Take up the journal as the store has it, in the place of the one here."""

@@ -1,6 +1,6 @@
 """Bytes by URL: ranges into buffers, small files, maps of local files, and a server for tests and demonstrations."""
 
-from mlstac.storage._address import assign_options, dataset_name
+from mlstac.storage._address import assign_options, dataset_name, place_of
 from mlstac.storage._cache import Cache
 from mlstac.storage._download import Download, download
 from mlstac.storage._fetcher import Fetcher
@@ -43,6 +43,7 @@ __all__ = [
     "parent",
     "parse_hub",
     "parse_size",
+    "place_of",
     "read_bytes",
     "redact",
     "scheme_of",

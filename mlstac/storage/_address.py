@@ -4,12 +4,19 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from mlstac.errors import InvalidArgumentError
+from mlstac.storage._filesystems import filesystem_class, options_of
 from mlstac.storage._hub import parse_hub
 from mlstac.storage._options import StorageOptions
-from mlstac.storage._urls import is_remote, local_path, scheme_of
+from mlstac.storage._urls import is_remote, local_path, scheme_of, with_plain_scheme
 
 _BUCKETS: Final = {"s3", "s3a", "gs", "gcs", "memory"}
+_SAME: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+"""Schemes of one store under two names."""
+_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22, "smb": 445}
+_SERVER: Final = ("host", "port", "username", "user", "password")
 _ACCOUNTS: Final = {"az", "abfs", "abfss"}
 
 
@@ -38,6 +45,74 @@ def dataset_name(address: str | os.PathLike[str], *, endpoint: str | None = None
         bucket, slash, key = text.partition("?")[0].partition("://")[2].partition("/")
         path = bucket.rpartition("@")[2] + slash + key
     return path.rstrip("/").removesuffix("/collection.json").rpartition("/")[2]
+
+
+def place_of(url: str, options: Mapping[str, Any]) -> str:
+    """Say where a dataset is that is written to a URL: one text for all spellings of one place, and for no other place.
+
+    A closing slash, letters of a scheme or a host, two names of one scheme, a port that goes without saying, and the
+    Hub's main branch change nothing; the server that options name does, and so does a slash within a key.
+
+    Parameters
+    ----------
+    url : str
+        Of the folder, at a store or at the Hub.
+    options : mapping
+        Of the store, as its filesystem takes them.
+
+    Returns
+    -------
+    str
+        To compare, not to show: a URL with a key in it keeps it.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If nobody knows the scheme.
+    MissingPackageError
+        If the package that the scheme needs is not installed.
+    """
+    hub = parse_hub(url, endpoint=options.get("endpoint"))
+    if hub is not None:
+        return f"hub {_origin(hub.endpoint)} {hub.repository} {hub.revision or 'main'} {hub.path}"
+    url, scheme = with_plain_scheme(url), scheme_of(url)
+    kind = filesystem_class(url, scheme, refuse=InvalidArgumentError, known="s3://, gs://, az:// or hf://")
+    path = str(kind._strip_protocol(url)).rstrip("/")
+    named = options_of(kind, url)
+    if scheme in _BUCKETS:
+        server = _origin(_endpoint_of(scheme, options))
+    elif scheme in _ACCOUNTS:
+        server = str(named.get("account_name") or _account_of(options)).lower()
+    else:
+        login = named.get("username") or named.get("user") or ""
+        port = named.get("port") or _PORTS.get(scheme, "")
+        rest = {name: value for name, value in named.items() if name not in _SERVER}
+        server = f"{login}@{str(named.get('host') or '').lower()}:{port} {sorted(rest.items())}"
+    return f"{_SAME.get(scheme, scheme)} {server} {path}"
+
+
+def _endpoint_of(scheme: str, options: Mapping[str, Any]) -> str:
+    given = options.get("endpoint_url") or dict(options.get("client_kwargs") or {}).get("endpoint_url")
+    if given or _SAME.get(scheme, scheme) != "s3":
+        return str(given or "")
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def _account_of(options: Mapping[str, Any]) -> str:
+    if options.get("account_name"):
+        return str(options["account_name"])
+    said = str(options.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING") or "")
+    parts = dict(part.partition("=")[::2] for part in said.split(";"))
+    return parts.get("AccountName") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME") or ""
+
+
+def _origin(url: str) -> str:
+    """A server's URL without what goes without saying."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    port = parts.port if parts.port != _PORTS.get(parts.scheme) else None
+    return f"{parts.scheme}://{parts.hostname}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
 
 
 def assign_options(

@@ -12,7 +12,7 @@ from mlstac.storage._filesystems import filesystem_class, options_of, own_closin
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read, Scatter
 from mlstac.storage._retry import TransientError
-from mlstac.storage._urls import redact, scheme_of
+from mlstac.storage._urls import redact, scheme_of, with_plain_scheme
 
 _Key = tuple[str, str]
 
@@ -107,7 +107,7 @@ class ObjectSource:
             filesystem = self._filesystems.get(key)
             if filesystem is None:
                 filesystem = self._filesystems[key] = await self._make(kind, url, scheme)
-        return filesystem, filesystem._strip_protocol(url)
+        return filesystem, filesystem._strip_protocol(with_plain_scheme(url))
 
     async def _make(self, kind: Any, url: str, scheme: str) -> Any:
         given = self._options() if callable(self._options) else self._options

@@ -26,7 +26,7 @@ from mlstac.storage._objects import named_error
 from mlstac.storage._opened import Opened
 from mlstac.storage._retry import Retry, TransientError
 from mlstac.storage._times import time_of
-from mlstac.storage._urls import redact, scheme_of
+from mlstac.storage._urls import redact, scheme_of, with_plain_scheme
 
 WAIT: Callable[[float], object] = time.sleep
 """Waits a number of seconds before the next try."""
@@ -81,7 +81,7 @@ class Store:
         storage_options: Mapping[str, Any] | None = None,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = with_plain_scheme(url).rstrip("/")
         self._scheme = scheme_of(url)
         self._wait = WAIT if wait is None else wait
         self._fs = open_filesystem(self.url, self._scheme, dict(storage_options or {}))

@@ -27,6 +27,12 @@ def scheme_of(url: str | os.PathLike[str]) -> str:
     return match.group(1).lower() if match else "file"
 
 
+def with_plain_scheme(url: str) -> str:
+    """Return a URL with its scheme in lower case, the only one that fsspec's filesystems take off."""
+    match = _SCHEME.match(url)
+    return url[: match.end(1)].lower() + url[match.end(1) :] if match else url
+
+
 def is_remote(url: str | os.PathLike[str]) -> bool:
     """Tell whether a URL leads away from this machine's own files.
 

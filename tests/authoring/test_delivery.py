@@ -107,6 +107,21 @@ mlstac.write({"train": until_death()}, "s3://bucket/chips", license="MIT", shard
 """
 
 
+def test_another_spelling_of_the_url_goes_on_with_the_same_run(bucket, cache):
+    before, options = bucket
+    before.fail("PUT", r"train/00002\.safetensors", 403, code="AccessDenied")
+    with pytest.raises(AccessError, match=r"00002\.safetensors"):
+        write(options)
+    before.faults.clear()
+    before.passed.clear()
+    more = {name: value for name, value in options.items() if name != "endpoint_url"}
+    write(more | {"client_kwargs": {"endpoint_url": f"{before.url}/"}}, url="S3://bucket/chips/collection.json")
+    assert_there(options)
+    uploads = [path for method, path in before.passed if method == "PUT"]
+    assert not any("train/00000.safetensors" in path for path in uploads)  # that was there
+    assert not working_folders(cache)
+
+
 def test_a_killed_run_shows_nothing_and_goes_on_after_its_last_whole_shard(bucket, cache):
     before, options = bucket
     died = subprocess.run(

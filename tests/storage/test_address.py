@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlstac.storage import assign_options, dataset_name
+from mlstac.storage import Store, assign_options, dataset_name, place_of
 
 OPTIONS = {"token": "hf_secret"}
 
@@ -31,6 +31,78 @@ OPTIONS = {"token": "hf_secret"}
 )
 def test_a_dataset_is_called_as_its_folder_or_repository(address, name):
     assert dataset_name(address) == name
+
+
+HUB = {"endpoint": "https://hub.example"}
+
+
+SPELLINGS: list[list[tuple[str, dict[str, object]]]] = [
+    [
+        ("hf://datasets/me/flood", {}),
+        ("HF://datasets/me/flood/", {}),
+        ("hf://datasets/me/flood@main", {"token": "hf_secret"}),
+        ("https://huggingface.co/datasets/me/flood", {}),
+        ("https://HuggingFace.co/datasets/me/flood/tree/main", {}),
+        ("https://huggingface.co:443/datasets/me/flood/tree/main/", {"endpoint": "https://huggingface.co/"}),
+    ],
+    [("hf://datasets/me/flood@next", {}), ("https://huggingface.co/datasets/me/flood/tree/next", {})],
+    [("hf://datasets/me/flood/eo", {}), ("https://huggingface.co/datasets/me/flood/tree/main/eo", {})],
+    [
+        ("hf://datasets/me/flood", HUB),
+        ("hf://datasets/me/flood@main", {"endpoint": "https://HUB.example:443/"}),
+        ("https://hub.example/datasets/me/flood", HUB),
+    ],
+    [
+        ("s3://bucket/flood", {}),
+        ("s3://bucket/flood/", {"key": "k"}),
+        ("S3://bucket/flood", {}),
+        ("s3a://bucket/flood", {}),
+    ],
+    [
+        ("s3://bucket/flood", {"endpoint_url": "https://s3.example"}),
+        ("s3://bucket/flood", {"client_kwargs": {"endpoint_url": "https://S3.example:443/"}}),
+    ],
+    [("s3://bucket//flood", {})],  # another key than bucket/flood
+    [("s3://bucket/Flood", {})],
+    [("gs://bucket/flood", {}), ("gcs://bucket/flood/", {})],
+    [
+        ("az://one/flood", {"account_name": "acc"}),
+        (
+            "abfs://one/flood",
+            {"connection_string": "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=x=="},
+        ),
+        ("abfss://one@Acc.dfs.core.windows.net/flood", {}),
+    ],
+    [("az://one/flood", {"account_name": "other"})],
+    [("memory://a/flood", {}), ("memory://a/flood/", {})],
+    [
+        ("ftp://host.example/flood", {}),
+        ("FTP://HOST.example:21/flood/", {}),
+        ("ftp://:secret@host.example/flood", {}),
+    ],
+    [("ftp://host.example:2121/flood", {})],
+    [("ftp://me@host.example/flood", {})],
+]
+
+
+def test_a_place_is_one_in_all_its_spellings_and_no_other(monkeypatch):
+    for name in ("HF_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_STORAGE_CONNECTION_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    found = [{place_of(url, options) for url, options in spellings} for spellings in SPELLINGS]
+    assert [len(places) for places in found] == [1] * len(SPELLINGS)
+    assert len(set().union(*found)) == len(SPELLINGS)
+
+
+def test_the_server_that_the_environment_names_is_part_of_the_place(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example")
+    assert place_of("s3://bucket/flood", {}) == place_of("s3://bucket/flood", {"endpoint_url": "https://s3.example/"})
+
+
+def test_a_scheme_in_capitals_is_the_same_store():
+    with Store("MEMORY://capitals/flood") as store, Store("memory://capitals/flood") as same:
+        store.put("a.txt", b"a")
+        assert same.read("a.txt") == b"a"
+        store.remove("a.txt")
 
 
 @pytest.mark.parametrize(
