@@ -7,11 +7,11 @@ from typing import Any
 
 from mlstac.errors import InvalidArgumentError
 from mlstac.loading._ahead import Ahead
-from mlstac.loading._assemble import Pad
 from mlstac.loading._crew import Crew, wants_crew
 from mlstac.loading._feed import Feed
 from mlstac.loading._iteration import Direct, Iteration, Progress
 from mlstac.loading._order import Order
+from mlstac.loading._padding import Pad
 from mlstac.loading._pipeline import Pipeline, Recipe
 from mlstac.loading._state import Position, read_state, write_state
 from mlstac.loading._stripes import Stripes

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.errors import InvalidArgumentError, MlstacError
-from mlstac.loading._assemble import assemble, check_pad
+from mlstac.loading._assemble import assemble
 from mlstac.loading._batches import Batches
 from mlstac.loading._chosen import Chosen, Rows
 from mlstac.loading._order import balanced_weights, block_rows, choose_order
+from mlstac.loading._padding import check_pad
 from mlstac.loading._repr import describe_dataset
 from mlstac.loading._samples import Samples, advise_batches
 from mlstac.loading._selection import is_single, row_of, rows_of
@@ -84,9 +85,10 @@ class Dataset(Chosen):
             Leave out what does not fill a last step. Else the last step is shorter, and where it does not divide by
             the ranks the epoch's first samples come again (``batches.padding`` of them).
         pad : mapping of str to number, optional
-            Tensor -> filling. A tensor whose shape varies becomes one tensor as large as its largest sample, with
-            ``<name>_mask``; one that samples may lack is filled, with ``<name>_present`` (text with a str, any encoded
-            field with None). Without it the first is a list, the second an error if a sample lacks it.
+            Tensor -> filling. A tensor whose shape varies, or that is decoded from pictures or films, becomes one
+            tensor as large as its largest sample, with ``<name>_mask`` of the axes that vary; one that samples may lack
+            is filled, with ``<name>_present`` (text with a str, any encoded field with None). Without it the first is a
+            list, the second an error if a sample lacks it.
         rank, world_size : int, optional
             By default those of torch.distributed or jax.distributed, if initialised, else 0 of 1.
         prefetch : int
@@ -112,8 +114,9 @@ class Dataset(Chosen):
                 raise InvalidArgumentError("weights= and balance= both say how often samples come; give one of them")
             weights = balanced_weights(self.metadata.to_table([balance]).column(0), balance)
         kind, make = choose_order(len(self), shuffle=shuffle, weights=weights, block=self.block_rows)
+        feed = self.feed()
         return Batches(
-            self.feed(),
+            feed,
             fingerprint=self._fingerprint,
             make_order=make,
             kind=kind,
@@ -121,7 +124,7 @@ class Dataset(Chosen):
             seed=seed,
             epoch=epoch,
             drop_last=drop_last,
-            pad=check_pad(pad, self.tensors),
+            pad=check_pad(pad, self.tensors, feed.output),
             rank=rank,
             world_size=world_size,
             prefetch=prefetch,

@@ -105,7 +105,8 @@ def load(
     cache_dir : path, optional
         Keep what is streamed there, up to ``cache_size``.
     as_dtype : str or mapping of str to str, optional
-        Convert all data (not labels), or the tensors named, once, in the batch's buffer: ``"float32"``.
+        Convert all data (not labels), or the tensors named, once, in the batch's buffer: ``"float32"``. Of encoded
+        fields that is pictures and video with ``decode=True``.
     verify : bool, optional
         Check stored bytes against their checksums. None: what comes over the network, not local files. Bands and
         windows cannot be checked.

@@ -60,4 +60,10 @@ def encoded_kind(media_type: str, *, pictures: bool) -> str:
     kind = media_type.split(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         return "json"
-    return "U8" if pictures and kind.startswith(("image/", "video/")) else "text"
+    return "U8" if pictures and decoded_axes(kind) else "text"
+
+
+def decoded_axes(media_type: str) -> tuple[str, ...]:
+    """Axes of the arrays that pictures and films are decoded to; none of what has no such form."""
+    kind = media_type.split(";")[0].strip().lower().split("/")[0]
+    return {"image": ("channel", "y", "x"), "video": ("time", "channel", "y", "x")}.get(kind, ())

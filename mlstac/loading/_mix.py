@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from mlstac.collection import Tensor
 from mlstac.errors import InvalidArgumentError
-from mlstac.loading._assemble import check_pad
 from mlstac.loading._batches import Batches
 from mlstac.loading._bijection import hash_words, permute
 from mlstac.loading._dataset import Dataset
 from mlstac.loading._mixed_feed import SHIFT, MixedFeed
 from mlstac.loading._order import Order, make_order
+from mlstac.loading._padding import check_pad
 from mlstac.loading._whole import whole
 from mlstac.loading._world import find_world
 
@@ -123,8 +123,9 @@ class Mixture:
             return Mixed(length, counts, blocks, self._quotas, turns, shuffle, seed, epoch)
 
         make_order(1, shuffle=shuffle, seed=0, epoch=0, block=1)
+        feed = MixedFeed([dataset.feed() for dataset in self._datasets])
         return Batches(
-            MixedFeed([dataset.feed() for dataset in self._datasets]),
+            feed,
             fingerprint=self.fingerprint,
             make_order=make,
             kind=f"mixed {shuffle} {length}",
@@ -132,7 +133,7 @@ class Mixture:
             seed=self._seed if seed is None else seed,
             epoch=epoch,
             drop_last=drop_last,
-            pad=check_pad(pad, self._datasets[0].tensors),
+            pad=check_pad(pad, self._datasets[0].tensors, feed.output),
             rank=rank,
             world_size=world_size,
             prefetch=prefetch,

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from mlstac.errors import MlstacError
 from mlstac.loading._ahead import Ahead, End, Made
-from mlstac.loading._assemble import Pad, assemble_all
+from mlstac.loading._assemble import assemble_all
 from mlstac.loading._chunks import CHUNK_BYTES, GROWTH, Reading, chunk_steps
 from mlstac.loading._feed import Feed, is_tiny
 from mlstac.loading._generators import Generators
 from mlstac.loading._order import BlockShuffled, Order, Sequential
+from mlstac.loading._padding import Pad
 from mlstac.loading._remote import Pending, scratch_of_rows
 from mlstac.loading._slots import Slots
 from mlstac.loading._stripes import Stripes

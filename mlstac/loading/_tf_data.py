@@ -1,12 +1,13 @@
 """A dataset as a ``tf.data.Dataset`` of batches."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlstac.collection import Tensor
 from mlstac.errors import DtypeError, InvalidArgumentError
 from mlstac.frameworks import check_dtypes, get_adapter
+from mlstac.loading._media import decoded_axes
 from mlstac.loading._whole import whole
 from mlstac.loading._world import find_world
 
@@ -24,7 +25,7 @@ def make_tf_dataset(
     *,
     epoch: int = 0,
     drop_last: bool = False,
-    pad: Mapping[str, float] | None = None,
+    pad: Mapping[str, float | str | None] | None = None,
     **options: Any,
 ) -> Any:
     """A dataset's batches as a ``tf.data.Dataset``, with a static ``element_spec``.
@@ -45,7 +46,8 @@ def make_tf_dataset(
     drop_last : bool
         Leave out a last batch that is not full; the spec then has the batch size, else None.
     pad : mapping of str to number, optional
-        As for `Dataset.batches`. A tensor whose first axis alone varies is a ``tf.RaggedTensor`` without it.
+        As for `Dataset.batches`. A tensor whose first axis alone varies is a ``tf.RaggedTensor`` without it; decoded
+        pictures and films need it, as a text that samples may lack needs a str.
     **options
         Others of `Dataset.batches`: ``shuffle``, ``seed``, ``rank`` …
 
@@ -59,8 +61,8 @@ def make_tf_dataset(
     DtypeError
         If TensorFlow cannot hold a tensor.
     InvalidArgumentError
-        If a tensor has no static type: several axes vary, or samples may lack it, and no ``pad`` is given; or it is
-        JSON, or pictures to be decoded.
+        If a tensor has no static type: several axes vary, as of decoded pictures, or samples may lack it, and no
+        ``pad`` is given; or it is JSON.
     MissingFrameworkError
         If TensorFlow is not installed.
     """
@@ -78,24 +80,29 @@ def make_tf_dataset(
     check_dtypes(adapter, {name: dtype for name, dtype in dtypes.items() if native.tensors[name].media_type is None})
     rows = _group(native.feed().sample_bytes) if batch_size is None else whole("batch_size", batch_size, least=1)
     size = rows if drop_last else None
+
+    def batches(number: int) -> Any:
+        return native.batches(rows, epoch=number, drop_last=drop_last, pad=pad, **options)
+
+    first = batches(epoch)  # what is wrong with the arguments is said here
     spec: dict[str, Any] = {}
     for name, tensor in native.tensors.items():
-        for part, (dtype, shape, ragged) in _parts(name, tensor, dtypes[name], pad=pad or {}).items():
+        for part, (dtype, shape, ragged) in _parts(name, tensor, dtypes[name], pad=pad or {}, single=single).items():
             try:
                 spec[part] = adapter.make_spec(dtype, (size, *shape), ragged=ragged, cut=single)
             except DtypeError as error:
                 raise DtypeError(f"tensor {name!r}: {error}") from error
 
-    def batches(number: int) -> Any:
-        return native.batches(rows, epoch=number, drop_last=drop_last, pad=pad, **options)
-
     epochs = itertools.count(epoch)
+
+    output = native.feed().output
+    pictures = [name for name, tensor in native.tensors.items() if tensor.media_type and dtypes[name] == "U8"]
+    pictures = [name for name in pictures if name not in output.dtypes]  # their own dtype shows when they are read
 
     def iterate() -> Iterator[dict[str, Any]]:
         iteration: Iterator[dict[str, Any]] = iter(batches(next(epochs)))
-        return iteration
+        return _of_types(iteration, pictures, spec) if pictures else iteration
 
-    first = batches(epoch)
     data = adapter.stream(iterate, spec, len(first))
     if not single:
         return data
@@ -107,33 +114,51 @@ def _group(sample_bytes: int) -> int:
     return max(1, min(_GROUP_SAMPLES, _GROUP_BYTES // sample_bytes))
 
 
+_ENCODED = ("text", "json")
+
 Part = tuple[str, tuple[int | None, ...], bool]
 
 
-def _parts(name: str, tensor: Tensor, dtype: str, *, pad: Mapping[str, float]) -> dict[str, Part]:
+def _parts(name: str, tensor: Tensor, dtype: str, *, pad: Mapping[str, Any], single: bool) -> dict[str, Part]:
     """What batches have of one tensor: name -> dtype, shape without the batch axis, whether it is ragged."""
-    mend = f"leave it out with select(tensors=...), or give pad={{{name!r}: 0}}"
-    if not tensor.required and (name not in pad or tensor.media_type is not None):
-        raise InvalidArgumentError(f"samples may lack tensor {name!r}, so its batches have no static type; {mend}")
-    if tensor.media_type is not None:
-        return {name: _encoded(name, tensor.media_type, dtype)}
-    shape = tensor.shape or ()
+    shape, filling = tensor.shape or (), pad.get(name)
     varying = [axis for axis, size in enumerate(shape) if size is None]
-    parts: dict[str, Part] = {name: (dtype, shape, False)}
-    if varying and name in pad:
+    if tensor.media_type is None:
+        filled, example = filling is not None, "0"
+    elif dtype in _ENCODED:
+        shape, varying = (), []
+        filled, example = isinstance(filling, str), "''" if tensor.media_type == "text/plain" else ""
+    else:
+        axes = decoded_axes(tensor.media_type)
+        # films are RGB; how many channels pictures have shows when they are read
+        shape = tuple(3 if axes[:2] == ("time", word) else None for word in axes)
+        varying = [axis for axis, word in enumerate(axes) if word != "channel"]
+        filled, example = filling is not None, "0"
+    mend = "leave it out with select(tensors=...)"
+    if example:
+        mend += f", or give {'batch_size= and ' if single else ''}pad={{{name!r}: {example}}}"
+    if dtype == "json" or (varying and not filled and (tensor.media_type is not None or varying != [0])):
+        along = f"holds {tensor.media_type}" if tensor.media_type else f"varies along axes {varying} of {shape}"
+        raise InvalidArgumentError(f"tensor {name!r} {along}, so its batches have no static type; {mend}")
+    if not tensor.required and not filled:
+        raise InvalidArgumentError(f"samples may lack tensor {name!r}, so its batches have no static type; {mend}")
+    parts: dict[str, Part] = {name: (dtype, shape, bool(varying) and not filled)}
+    if varying and filled:
         parts[f"{name}_mask"] = ("BOOL", (None,) * len(varying), False)
-    elif varying == [0]:
-        parts[name] = (dtype, shape, True)
-    elif varying:
-        raise InvalidArgumentError(f"tensor {name!r} varies along axes {varying} of {shape}; {mend}")
     if not tensor.required:
         parts[f"{name}_present"] = ("BOOL", (), False)
     return parts
 
 
-def _encoded(name: str, media_type: str, dtype: str) -> Part:
-    if dtype != "text":
-        raise InvalidArgumentError(
-            f"tensor {name!r} holds {media_type}, whose values have no static type; leave it out by select(tensors=...)"
-        )
-    return "text", (), False
+def _of_types(
+    iteration: Iterator[dict[str, Any]], names: Iterable[str], spec: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Batches whose pictures have the dtype that the type says."""
+    for batch in iteration:
+        for name in names:
+            if batch[name].dtype != spec[name].dtype:
+                raise DtypeError(
+                    f"tensor {name!r}: pictures of 16 bits come, where the type of to_tf says 8; load with "
+                    f"as_dtype={{{name!r}: 'uint16'}} (or 'float32'), which is then their type"
+                )
+        yield batch

@@ -1,6 +1,6 @@
 """Stored bytes as the values that the user asked for: another dtype, scaled or normalized, decoded media."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from mlstac.frameworks import (
     numpy_dtype,
 )
 from mlstac.loading._addresses import MISSING
-from mlstac.loading._media import decode_media, encoded_kind
+from mlstac.loading._media import decode_media, decoded_axes, encoded_kind
 from mlstac.loading._slots import Slots
 from mlstac.loading._view import TensorView
 
@@ -122,6 +122,10 @@ class Output:
         """Whether values are made of the stored bytes: converted, scaled or decoded."""
         return view.name in self.dtypes or view.name in self.affines or view.layout.media_type is not None
 
+    def decodes(self, view: TensorView) -> bool:
+        """Whether a field is pictures or films that are decoded to arrays."""
+        return view.layout.media_type is not None and self.given[view.name] not in ("text", "json")
+
     def prepare(self, slots: Slots) -> None:
         """Give slots their memory: where values will be made of it, plain memory does."""
         passing = self.changes(slots.view)
@@ -165,10 +169,17 @@ class Output:
 
     def listed(self, slots: Slots) -> list[Any]:
         """One tensor a sample, on the host; None where a sample lacks it."""
+        return self._each(slots, lambda row: self._one(slots, row, None))
+
+    def arrays(self, slots: Slots) -> list[NDArray[Any] | None]:
+        """The decoded array of each sample, of uint8 or uint16; None where a sample lacks it."""
+        return self._each(slots, lambda row: self._media(slots, slots.place(row)))
+
+    def _each(self, slots: Slots, make: Callable[[int], Any]) -> list[Any]:
         found: list[Any] = []
         for row, file in enumerate(slots.located.files.tolist()):
             try:
-                found.append(None if file == MISSING else self._one(slots, row, None))
+                found.append(None if file == MISSING else make(row))
             except MlstacError as error:
                 vars(error).update(row=row)  # for whoever knows which sample that is
                 raise
@@ -183,16 +194,20 @@ class Output:
     def _tensor(self, slots: Slots, data: Bytes, shape: tuple[int, ...], device: Any) -> Any:
         layout = slots.view.layout
         if layout.media_type is not None:
-            decoded = decode_media(
-                data, layout.media_type, pictures=self.decode, tensor=layout.name, label=layout.label
-            )
+            decoded = self._media(slots, data)
             if not isinstance(decoded, np.ndarray):
                 return decoded
-            data, shape = self._own(decoded), decoded.shape
-            dtype = "U16" if decoded.dtype == np.uint16 else "U8"
-            return self.adapter.decode(data, dtype, shape, device=device, owned=True)
+            own = self._own(decoded) if layout.name not in self.dtypes else _as_bytes(decoded)
+            stored = "U16" if decoded.dtype == np.uint16 else "U8"
+            data, dtype = self.values(slots, own, decoded.shape, stored=stored)
+            return self.adapter.decode(data, dtype, decoded.shape, device=device, owned=True)
         data, dtype = self.values(slots, data, shape)
         return self.decoded(layout.name, data, dtype, shape, device)
+
+    def _media(self, slots: Slots, data: Bytes) -> Any:
+        layout = slots.view.layout
+        assert layout.media_type is not None
+        return decode_media(data, layout.media_type, pictures=self.decode, tensor=layout.name, label=layout.label)
 
     def decoded(self, name: str, data: Bytes, dtype: str, shape: tuple[int, ...], device: Any) -> Any:
         """A tensor over bytes that are its own.
@@ -207,15 +222,17 @@ class Output:
         except (DtypeError, FormatError) as error:
             raise type(error)(f"tensor {name!r}: {error}") from error
 
-    def values(self, slots: Slots, data: Bytes, shape: tuple[int, ...]) -> tuple[Bytes, str]:
-        """Values of stored bytes as bytes again, and their dtype name.
+    def values(
+        self, slots: Slots, data: Bytes, shape: tuple[int, ...], *, stored: str | None = None
+    ) -> tuple[Bytes, str]:
+        """Values of stored bytes as bytes again, and their dtype name; ``stored`` is that of decoded ones.
 
         Raises
         ------
         DtypeError, FormatError
             If a value does not fit what it is converted to, or is none; the message names the tensor.
         """
-        name, stored = slots.view.name, slots.view.layout.dtype
+        name, stored = slots.view.name, stored or slots.view.layout.dtype
         if name in self.affines:
             affine = self.affines[name]
             if isinstance(affine, Affines):
@@ -238,8 +255,12 @@ class Output:
 
     def _own(self, array: NDArray[Any]) -> Bytes:
         data = self.allocate(array.nbytes)
-        data[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        data[:] = _as_bytes(array)
         return data
+
+
+def _as_bytes(array: NDArray[Any]) -> Bytes:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def make_output(
@@ -263,13 +284,13 @@ def make_output(
         If it cannot be; before anything is read.
     """
     adapter = get_adapter(framework)
-    targets = _targets(tensors, as_dtype)
+    targets = _targets(tensors, as_dtype, decode=decode)
     held, encoded = {}, {}
     for name, tensor in tensors.items():
         stored = "F32" if name in affines else tensor.dtype or "U8"
         if name in targets:
             _check_target(name, stored, targets[name])
-        if tensor.media_type is None:
+        if tensor.media_type is None or name in targets:
             held[name] = targets.get(name, stored)
         else:
             encoded[name] = encoded_kind(tensor.media_type, pictures=decode)
@@ -288,11 +309,24 @@ def _check_target(name: str, stored: str, target: str) -> None:
         raise DtypeError(f"tensor {name!r}: {error}") from error
 
 
-def _targets(tensors: Mapping[str, Tensor], as_dtype: str | Mapping[str, str] | None) -> dict[str, str]:
+def _targets(
+    tensors: Mapping[str, Tensor], as_dtype: str | Mapping[str, str] | None, *, decode: bool
+) -> dict[str, str]:
     """Dtype that each tensor is converted to: one word means all data, not labels; a mapping those it names."""
     if as_dtype is None:
         return {}
+    kinds = {
+        name: encoded_kind(tensor.media_type, pictures=decode)
+        for name, tensor in tensors.items()
+        if tensor.media_type is not None
+    }
     if isinstance(as_dtype, Mapping):
+        for name in as_dtype:
+            if kinds.get(name) in ("text", "json"):
+                media_type = tensors[name].media_type
+                mend = "; load with decode=True for arrays, which have one" if decoded_axes(str(media_type)) else ""
+                raise DtypeError(f"tensor {name!r} holds {media_type}, which has no dtype to convert{mend}")
         return {name: check_dtype(dtype) for name, dtype in as_dtype.items() if name in tensors}
     target = check_dtype(as_dtype)
-    return {name: target for name, tensor in tensors.items() if tensor.role == "data" and tensor.media_type is None}
+    plain = {name: tensor for name, tensor in tensors.items() if kinds.get(name) not in ("text", "json")}
+    return {name: target for name, tensor in plain.items() if tensor.role == "data"}
