@@ -8,8 +8,10 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+import rich.console
 
 import mlstac
+from mlstac.cli._serve import serve_folder
 from tests.cli.conftest import MLSTAC
 
 
@@ -68,6 +70,22 @@ def test_ctrl_c_ends_it_well_and_says_what_it_did(flood):
         _, talk = process.communicate(timeout=100)
         assert process.returncode == 0
         assert "answered 1 request with" in talk
+
+
+@pytest.mark.parametrize("amid", ["mlstac.load", "Ctrl-C ends it"])
+def test_ctrl_c_amid_what_it_says_first_ends_it_as_well(flood, capsys, monkeypatch, amid):
+    say = rich.console.Console.print
+
+    def press(console, *words, **options):
+        say(console, *words, **options)
+        if amid in str(words[0]):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(rich.console.Console, "print", press)
+    serve_folder(flood, host="127.0.0.1", port=0, as_json=False)
+    said = capsys.readouterr()
+    assert "mlstac.load" in said.out
+    assert "answered 0 requests with" in said.err
 
 
 def test_a_folder_without_a_dataset_is_served_and_said_to_have_none(tmp_path):
