@@ -51,6 +51,7 @@ entered.wait(60)
 del batches
 # what is registered last runs first: the thread is let go before it is waited for
 import mlstac.loading._ahead as ahead
+ahead.EXIT_S = 60
 atexit.unregister(ahead._stop_all)
 atexit.register(lambda: print("left", bool(left)))
 atexit.register(ahead._stop_all)

@@ -16,12 +16,34 @@ from mlstac.loading._pieces import in_pieces
 from tests.waiting import PATIENCE_S, wait_until
 
 
+def end_all(seconds):
+    """End second threads, those too that have done their work and have yet to say that they wait for more."""
+    wait_until(
+        lambda: all(second in _pieces._WAITING or not second._gone.locked() for second in seconds),
+        "every second thread waits for more work, or has ended",
+    )
+    _pieces._end_waiting()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def none_is_left():
+    """No second thread is at work for a test of another file."""
+    end_all([one for one in gc.get_objects() if isinstance(one, _pieces._Second)])
+
+
 @pytest.fixture(autouse=True)
-def none_waits():
-    """No second thread waits from an earlier test, nor for a later one."""
-    _pieces._end_waiting()
+def none_waits(monkeypatch):
+    """No second thread of a test waits for a later one."""
+    begun = []
+
+    class Second(_pieces._Second):
+        def __init__(self, work):
+            super().__init__(work)
+            begun.append(self)
+
+    monkeypatch.setattr(_pieces, "_Second", Second)
     yield
-    _pieces._end_waiting()
+    end_all(begun)
 
 
 def new_meeting():
@@ -50,7 +72,7 @@ def waits(monkeypatch):
     class Lock:
         def __init__(self):
             self._lock = threading.Lock()
-            self.acquire, self.release = self._lock.acquire, self._lock.release
+            self.acquire, self.release, self.locked = self._lock.acquire, self._lock.release, self._lock.locked
 
         def __enter__(self):
             if threading.get_ident() == mine:

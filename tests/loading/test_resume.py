@@ -293,11 +293,11 @@ def test_a_server_that_stalls_does_not_keep_what_was_left(chips, fault_server, l
     ds = mlstac.load(server.url, framework="numpy")
     ds[0]
     batches = ds.batches(2, shuffle=True, prefetch=8, max_in_flight_bytes=6 * CHIP_BYTES)
+    before = server.count
+    server.fail("stall", skip=16, times=None)  # past what the first batch needs, and before eight batches are made
     iterator = iter(batches)
     next(iterator)
-    server.fail("stall", times=None)
-    before = server.count
-    wait_until(lambda: server.count > before, "the thread waits for what does not come")
+    wait_until(lambda: server.count > before + 16, "the thread waits for what does not come")
     if leave == "close":
         batches.close()
     else:

@@ -11,8 +11,9 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -117,6 +118,8 @@ class FaultServer:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.keep_requests = True
+        self.together = 1
+        """Requests that are answered at once: each waits until so many are there."""
         self.count = 0
         self.bytes_sent = 0
         self.connections = 0
@@ -127,6 +130,7 @@ class FaultServer:
         self._maps: dict[str, memoryview] = {}
         self._tls = tls
         self._transports: set[asyncio.Transport] = set()
+        self._waiting: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self.link: Link | None = None
@@ -277,8 +281,12 @@ class _Connection(asyncio.Protocol):
             server.under_way_peak = max(server.under_way_peak, server.under_way)
             if server.latency_s:
                 self.loop.call_later(server.latency_s, self.answer, text)
-            else:
-                self.answer(text)
+                continue
+            server._waiting.append(partial(self.answer, text))
+            if len(server._waiting) >= server.together:
+                waiting, server._waiting = server._waiting, []
+                for answer in waiting:
+                    answer()
 
     def answer(self, text: bytes) -> None:
         server = self.server

@@ -40,7 +40,16 @@ def range_server() -> Iterator[Callable[..., Server]]:
 def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """An S3 of our own with the bucket ``bucket``; yields the storage options that lead to it."""
     from moto import server as server_module
+    from moto.s3.responses import S3Response
 
+    # S3 looks at what is there and replaces it in one step; moto lets another thread in between
+    put, one_at_a_time = S3Response.put_object, threading.Lock()
+
+    def put_alone(response: Any) -> Any:
+        with one_at_a_time:
+            return put(response)
+
+    monkeypatch.setattr(S3Response, "put_object", put_alone)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
