@@ -135,6 +135,9 @@ class Dataset(Chosen):
     def iterable(self, batch_size: int, **options: Any) -> Any:
         """Batches as a ``torch.utils.data.IterableDataset``, for ``DataLoader(..., batch_size=None)``.
 
+        A loader with a batch size of its own, which is torch's default, would batch the batches: it gets an
+        `InvalidArgumentError`, unless it has a collate function of its own.
+
         Workers take turns, so that the loader's order is that of `batches`. Works with ``torchdata``'s
         ``StatefulDataLoader``; rank and world size are those of this process, which a worker would not know.
 

@@ -1,12 +1,13 @@
 """Batches as an ``IterableDataset``, for torch's loader and those that look like it."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
-from mlstac.errors import StateError
+from mlstac.errors import InvalidArgumentError, StateError
 from mlstac.loading._batches import Batches
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         return len(batches)
 
     def __iter__(self) -> Iterator[Any]:
+        # nothing else tells which loader asks: its fetcher is the caller, and knows what it will do with the batches
+        _refuse_to_be_batched(sys._getframe(1).f_locals.get("self"), self._options["batch_size"])
         self._shared[1] = get_worker_info() is not None
         self._running = self._make(self._state)
         self._state = None
@@ -101,6 +104,16 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         if state is not None:
             batches.load_state_dict(state)
         return batches
+
+
+def _refuse_to_be_batched(fetcher: Any, batch_size: int) -> None:
+    """Raise where torch's loader would make batches of batches; a collate function of one's own may mean it."""
+    if getattr(fetcher, "auto_collation", False) and getattr(fetcher, "collate_fn", None) is default_collate:
+        raise InvalidArgumentError(
+            f"ds.iterable({batch_size}) gives batches of {batch_size} samples, of which this loader would make batches "
+            "once more; say DataLoader(ds.iterable(...), batch_size=None), whose default is batch_size=1, or give the "
+            "loader ds itself"
+        )
 
 
 def _worker() -> tuple[int, int]:

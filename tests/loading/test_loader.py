@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, Subset, random_split
 
 import mlstac
-from mlstac.errors import DtypeError, StateError
+from mlstac.errors import DtypeError, InvalidArgumentError, StateError
 from mlstac.loading import _samples
 
 # Forked workers inherit threads of other tests' frameworks, of which jax and Python 3.12 warn
@@ -185,3 +185,27 @@ def test_a_parent_whose_workers_iterate_does_not_guess_how_far_they_are(tiny):
     del iterator
     next(iter(view))
     assert view.state_dict()["consumed"] == 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_that_would_batch_the_batches_is_told(tiny, workers):
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    ds = mlstac.load(tiny)
+    for make in (DataLoader, StatefulDataLoader):
+        for options in ({}, {"batch_size": 4}, {"batch_size": 4, "drop_last": True}):
+            loader = make(ds.iterable(4), num_workers=workers, **options)
+            with pytest.raises(InvalidArgumentError, match=r"ds\.iterable\(4\) gives batches of 4.*batch_size=None"):
+                next(iter(loader))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_that_are_put_together_on_purpose_are_no_mistake(tiny, workers):
+    def chain(batches):
+        return torch.cat([batch["target"] for batch in batches])
+
+    loader = DataLoader(mlstac.load(tiny).iterable(4), batch_size=3, num_workers=workers, collate_fn=chain)
+    whole = [target for batch in loader for target in batch.tolist()]
+    assert sorted(whole) == [10 * number for number in range(17)]
+    single = (batch["target"].tolist() for batch in mlstac.load(tiny).iterable(1))
+    assert list(single) == [[10 * number] for number in range(17)]
