@@ -14,6 +14,10 @@ from mlstac.frameworks._dtypes import EXTENDED, NATIVE
 _WORDS = NATIVE | EXTENDED
 
 
+as_written = tf.autograph.experimental.do_not_convert
+"""A function that AutoGraph leaves as it is."""
+
+
 def make_spec(dtype: str, shape: tuple[int | None, ...], *, ragged: bool = False, cut: bool = False) -> Any:
     """Static type of one tensor of a batch.
 

@@ -12,12 +12,13 @@ from mlstac.frameworks import _aligned
 from mlstac.frameworks import numpy as arrays
 from mlstac.frameworks._devices import absent, parse_device
 from mlstac.frameworks._dtypes import check_known, check_truths, numpy_dtype
-from mlstac.frameworks._tf_data import make_spec, stream, unbatch
+from mlstac.frameworks._tf_data import as_written, make_spec, stream, unbatch
 from mlstac.frameworks._transfer import Transfer, map_tensors
 
 __all__ = [
     "NAME",
     "allocate",
+    "as_written",
     "begin_transfer",
     "check_dtype",
     "decode",

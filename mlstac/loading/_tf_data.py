@@ -66,6 +66,22 @@ def make_tf_dataset(
     MissingFrameworkError
         If TensorFlow is not installed.
     """
+    adapter: Any = get_adapter("tensorflow")
+    # within a tf.function AutoGraph would rewrite what it calls, and warn of what it cannot
+    make = adapter.as_written(_make)
+    return make(adapter, dataset, batch_size, epoch=epoch, drop_last=drop_last, pad=pad, **options)
+
+
+def _make(
+    adapter: Any,
+    dataset: "Dataset",
+    batch_size: int | None,
+    *,
+    epoch: int,
+    drop_last: bool,
+    pad: Mapping[str, float | str | None] | None,
+    **options: Any,
+) -> Any:
     if options.get("transform") is not None:
         raise InvalidArgumentError(
             "transform= may change the types of tensors; give it to the tf.data.Dataset: .map(function)"
@@ -73,7 +89,6 @@ def make_tf_dataset(
     single = batch_size is None
     if single and (pad or drop_last):
         raise InvalidArgumentError("pad= and drop_last= are for batches: give batch_size, or leave them out")
-    adapter: Any = get_adapter("tensorflow")
     # eager tensors on our memory: of numpy arrays tf.data makes copies, which take as long as reading them
     native = dataset.with_framework("tensorflow")
     dtypes = native.dtypes

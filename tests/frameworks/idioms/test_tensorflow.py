@@ -223,3 +223,64 @@ def test_a_program_ends_well_amid_a_loop_over_to_tf(bands, run):
         """,
         bands,
     )
+
+
+def test_it_is_made_in_a_traced_function_too_and_nothing_is_said(bands, capfd, caplog):
+    ds = mlstac.load(bands, framework="tensorflow")
+    counts = []
+
+    @tf.function
+    def total():
+        seen = tf.constant(0, tf.int64)
+        for batch in ds.to_tf(7, shuffle=True):
+            seen += tf.reduce_sum(tf.cast(batch["label"], tf.int64))
+        return seen
+
+    @tf.function
+    def of_samples():
+        seen = tf.constant(0)
+        for sample in ds.to_tf():
+            seen += sample["label"]
+        return seen
+
+    for function in (total, total, of_samples):
+        counts.append(int(function()))
+        gc.collect()  # what the graph needs of us is the graph's
+    assert counts == [60] * 3  # labels 0, 1 and 2 in turn
+    assert not caplog.records
+    assert "AutoGraph" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "steps"),
+    [
+        ({"batch_size": 8}, None, 8),
+        ({"batch_size": 8, "drop_last": True}, None, 7),
+        ({"batch_size": 8, "shuffle": True}, None, 8),
+        ({"batch_size": 8, "shuffle": "block", "rank": 1, "world_size": 2}, None, 4),
+        ({"batch_size": 4}, slice(1, 10), 3),
+        ({"batch_size": 4}, [], 0),
+        ({"batch_size": 4, "drop_last": True}, [1, 2], 0),
+        ({}, slice(1, 10), 9),
+    ],
+)
+def test_its_length_is_known_beforehand(bands, options, rows, steps):
+    ds = mlstac.load(bands, framework="tensorflow")
+    data = (ds if rows is None else ds.subset(rows)).to_tf(**options)
+    assert len(data) == int(data.cardinality()) == sum(1 for _ in data) == steps
+    assert len(data.map(lambda batch: batch["label"]).prefetch(2)) == steps
+    assert int(data.repeat(3).cardinality()) == sum(1 for _ in data.repeat(3)) == 3 * steps
+    if steps:
+        assert data.repeat().cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+def test_keras_shows_the_steps_of_the_first_epoch(bands, capsys):
+    def pair(batch):
+        return tf.reduce_mean(tf.cast(batch["input"], tf.float32), (2, 3)) / 4000, batch["label"]
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(mlstac.load(bands).to_tf(8).map(pair), shuffle=False, verbose=1)
+    shown = capsys.readouterr().out
+    assert "1/8" in shown
+    assert "8/8" in shown
