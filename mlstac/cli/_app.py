@@ -9,19 +9,12 @@ import typer
 import mlstac
 from mlstac.cli import _convert_command as _convert_command  # these commands are the program's once imported
 from mlstac.cli import _stac_commands as _stac_commands
-from mlstac.cli._program import AsJson, Options, Source, app
+from mlstac.cli._program import AsJson, Command, Options, Source, app
 
 
 def main() -> None:
-    """Run the command line; an error that mlstac raises on purpose is one line and exit status 1, or 2 for misuse."""
-    try:
-        app()
-    except mlstac.errors.MlstacError as error:
-        from mlstac.cli._console import print_error
-        from mlstac.cli._misuse import MisuseError
-
-        print_error(error)
-        sys.exit(2 if isinstance(error, MisuseError) else 1)
+    """Run the command line."""
+    app()
 
 
 def _print_version(asked: bool) -> None:
@@ -101,7 +94,7 @@ def validate(
         ),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="HOST", help="Host that the dataset may name; may be repeated.")
+        list[str] | None, typer.Option(metavar="HOST", help="Host that the dataset may name; repeatable.")
     ] = None,
     revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of the Hub.")] = None,
     option: Options = None,
@@ -126,11 +119,15 @@ def append(
     source: Annotated[str, typer.Argument(metavar="URL", help="The dataset whose samples are added.")],
     *,
     split: Annotated[
-        str | None, typer.Option(help="Put all samples into this split; by default each split into its own.")
+        str | None,
+        typer.Option(metavar="SPLIT", help="Put all samples into this split; by default each split into its own."),
     ] = None,
-    version: Annotated[str | None, typer.Option(help="Of the new state; by default the old one counts on.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Version of the new state; by default 1.1.0 after 1.0.0."),
+    ] = None,
     id_prefix: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Put before the ids of the samples that are added.")
+        str | None, typer.Option(metavar="TEXT", help="Text before the ids of the samples that are added.")
     ] = None,
     option: Options = None,
     as_json: AsJson = False,
@@ -178,7 +175,7 @@ def publish(
         bool, typer.Option("--overwrite", help="Replace another dataset, or files of this one.")
     ] = False,
     private: Annotated[
-        bool | None, typer.Option("--private/--public", help="Of a repository of the Hub that is made.")
+        bool | None, typer.Option("--private/--public", help="Who sees a repository of the Hub that is made for it.")
     ] = None,
     revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch of the Hub; main by default.")] = None,
     tag: Annotated[str | None, typer.Option(metavar="NAME", help="Name for the commit on the Hub.")] = None,
@@ -207,7 +204,7 @@ def download(
     path: Annotated[str, typer.Argument(metavar="FOLDER", help="Where it goes; made if it is not there.")],
     *,
     split: Annotated[
-        list[str] | None, typer.Option(metavar="SPLIT", help="A split; may be given several times. All by default.")
+        list[str] | None, typer.Option(metavar="SPLIT", help="A split; repeatable. All by default.")
     ] = None,
     revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit of the Hub.")] = None,
     option: Options = None,
@@ -224,7 +221,7 @@ def stats(
     source: Source,
     *,
     split: Annotated[
-        str, typer.Option(metavar="SPLIT", help="Whose; samples of another split than train are read for it.")
+        str, typer.Option(metavar="SPLIT", help="Split; of another than train the samples are read.")
     ] = "train",
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Take them from the samples, not from the collection.")
@@ -253,7 +250,7 @@ def card(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the dataset card again, with its pictures and Croissant file."""
+    """Make the dataset card again: page, pictures, Croissant."""
     from mlstac.cli._card import write_card
 
     write_card(path, overwrite=overwrite, pictures=pictures, source=source, as_json=as_json)
@@ -303,6 +300,8 @@ _ORDER = (
 )
 """Commands as help lists them: those first that come first."""
 
+for _command in app.registered_commands:
+    _command.cls = Command
 app.registered_commands.sort(
     key=lambda command: _ORDER.index(command.name or getattr(command.callback, "__name__", ""))
 )

@@ -26,10 +26,10 @@ def tell(words: str) -> None:
     ERR.print(words, markup=False, soft_wrap=True)
 
 
-def print_error(error: BaseException) -> None:
-    """Print an error as one line on stderr, however long; its type is for programs, its words are for people."""
+def print_error(words: str) -> None:
+    """Print an error as one line on stderr, however long."""
     ERR.print("[wrong]error:[/]", end=" ")
-    tell(" ".join(str(error).split()))
+    tell(" ".join(words.split()))
 
 
 def print_json(data: Any) -> None:

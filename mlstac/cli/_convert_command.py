@@ -22,7 +22,7 @@ def convert(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="original, classes, pairs, images, webdataset, mds or huggingface; told by what is there.",
+            help="original, classes, pairs, images, webdataset, mds or huggingface; by default told by what is there.",
         ),
     ] = None,
     allow_host: Annotated[

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import typer
 import xxhash
 
 import mlstac
 from mlstac.cli._console import tell
+from mlstac.cli._misuse import MisuseError
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
-from mlstac.errors import InvalidArgumentError
 
 _NAME_CHARS = 200
 
@@ -38,8 +37,7 @@ def export_items(source: str, out: Path | None, *, split: str, query: dict[str, 
             _write_lines(documents, file)
         beside.replace(out)
     elif out.suffix:
-        tell(f"error: {out.name!r} is no place for Items; end it in .ndjson, or give a folder")
-        raise typer.Exit(2)
+        raise MisuseError(f"{out.name!r} is no place for Items; end it in .ndjson, or give a folder")
     else:
         _write_folder(documents, out, collection)
     tell(f"wrote {say_count(len(dataset), 'Item')} to {out}")
@@ -50,14 +48,14 @@ def list_lines(source: str, *, collections: list[str] | None, query: dict[str, A
 
     Raises
     ------
-    InvalidArgumentError
+    MisuseError
         For an option other than ``headers``: Items are read over HTTP, or of files here.
     """
     given = read_options(options)
     headers = given.pop("headers", {})
     if given or not isinstance(headers, dict):
-        names = ", ".join(given) or "headers alone"
-        raise InvalidArgumentError(f"the options of list-items are headers.NAME=VALUE, not {names}")
+        wrong = f"{', '.join(given)} is none" if given else "headers needs the name of one"
+        raise MisuseError(f"the options of list-items are headers, as in -O headers.X-Key=VALUE; {wrong}")
     said = {name: str(value) for name, value in headers.items()}
     found = mlstac.list_items(source, collections=collections, headers=said or None, **query)
     _write_lines((item.to_dict(transform_hrefs=False) for item in found), sys.stdout)
@@ -90,15 +88,15 @@ def file_name(item_id: str) -> str:
     return name + ".json"
 
 
-def read_bbox(text: str | None) -> tuple[float, ...] | None:
+def read_bbox(text: str | None) -> tuple[float, float, float, float] | None:
     """A box as it stands on a command line: ``west,south,east,north``."""
     if text is None:
         return None
     try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        tell(f"error: --bbox {text!r} is no west,south,east,north in degrees, such as -10,35,5,45")
-        raise typer.Exit(2) from None
+        west, south, east, north = map(float, text.split(","))
+        return west, south, east, north
+    except ValueError:  # no number, or not four
+        raise MisuseError(f"--bbox {text!r} is no west,south,east,north in degrees, such as -10,35,5,45") from None
 
 
 def _shown(documents: Iterator[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import typer
 
 import mlstac
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._misuse import MisuseError
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
 from mlstac.storage import redact
@@ -53,8 +53,7 @@ def _check_ending(out: Path) -> None:
 
     endings = sorted(FigureCanvasBase.get_supported_filetypes())
     if out.suffix.lower().lstrip(".") not in endings:
-        tell(f"error: {out.name!r} is no file for a picture; end its name in .{', .'.join(endings)}")
-        raise typer.Exit(2)
+        raise MisuseError(f"{out.name!r} is no file for a picture; end its name in .{', .'.join(endings)}")
 
 
 def spread(length: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -34,9 +34,7 @@ def export_items(
 def list_items(
     source: Annotated[str, typer.Argument(metavar="URL", help="A STAC API, a static catalog, or a file of Items.")],
     *,
-    collection: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Id of a collection; may be given again.")
-    ] = None,
+    collection: Annotated[list[str] | None, typer.Option(metavar="ID", help="Id of a collection; repeatable.")] = None,
     bbox: Annotated[str | None, typer.Option(metavar="W,S,E,N", help="Items that meet a box, in degrees.")] = None,
     datetime: Annotated[str | None, typer.Option(metavar="FROM/TO", help="Items of a time: 2020-06/..")] = None,
     where: Annotated[str | None, typer.Option(metavar="CQL2", help="A condition, for an API that takes one.")] = None,

@@ -8,6 +8,7 @@ from rich.text import Text
 import mlstac
 from mlstac.cli._console import OUT, print_json
 from mlstac.cli._options import read_options
+from mlstac.cli._spelling import spell
 
 _STYLES = {"error": "wrong", "warning": "heading", "unchecked": "quiet"}
 
@@ -36,7 +37,8 @@ def show_report(
     else:
         for finding in report.findings:
             line = Text(finding.level, style=_STYLES[finding.level])
-            line.append(f": {finding.where}: {finding.what}; {finding.mend}", style="default")
+            mend = spell(finding.mend, ("deep", "schemas", "option", "allow_host"))
+            line.append(f": {finding.where}: {finding.what}; {mend}", style="default")
             OUT.print(line, soft_wrap=True)
         OUT.print(report.summary(), markup=False, soft_wrap=True)
     if not report.ok:

@@ -1,6 +1,7 @@
 """What holds of every command: help, versions, exit statuses, and where words go."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,23 @@ import pytest
 import mlstac
 from tests.cli.conftest import MLSTAC
 
-COMMANDS = ["info", "serve", "preview", "demo", "version"]
+COMMANDS = [
+    *(
+        "info",
+        "stats",
+        "preview",
+        "validate",
+        "convert",
+        "append",
+        "card",
+        "rebuild",
+        "gc",
+        "serve",
+        "publish",
+        "download",
+    ),
+    *("list-items", "export-items", "export-tdml", "demo", "version"),
+]
 
 
 def test_help_lists_every_command(run):
@@ -24,6 +41,17 @@ def test_every_command_has_help(run, command):
     assert done.returncode == 0
     assert f"mlstac {command}" in done.stdout
     assert done.stderr == ""
+    assert re.findall(r"<\w+>|\{\w+\}", done.stdout) == []  # types, which say nothing
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_help_gives_each_option_a_word_for_its_value_and_flags_none(run_with, columns):
+    said = run_with({"COLUMNS": columns}, "append", "--help").stdout
+    assert re.search(r"--split +SPLIT +Put", said)
+    assert re.search(r"--version +TEXT +Version", said)
+    assert re.search(r"--json +Print JSON, for programs\.", said)
+    assert re.search(r"Usage: mlstac append \[OPTIONS\] PLACE URL +\n", said)
+    assert max(map(len, said.splitlines())) <= int(columns)
 
 
 def test_help_loads_neither_arrays_nor_frameworks(tmp_path):
@@ -128,9 +156,16 @@ def test_help_lists_the_commands_as_they_are_come_upon(run):
     [
         (["info", "a", "-O", "foo"], "option 1 is not of the form NAME=VALUE"),
         (["publish", "a", "s3://b/c", "-O", "a=1", "-O", "a.b=1"], "option 2 gives a.b, but a has a value already"),
-        (["gc", "a", "--older-than", "soon"], "older_than='soon' is not an age; write a number and s, min, h, d or w"),
-        (["convert", "a", "b", "--kind", "foo"], "kind='foo' is not known; choose one of original, classes"),
+        (
+            ["gc", "a", "--older-than", "soon"],
+            "--older-than soon is not an age; write a number and s, min, h, d or w",
+        ),
+        (["convert", "a", "b", "--kind", "foo"], "--kind foo is not known; choose one of original, classes"),
         (["convert", "a", "b", "--compression", "zip"], "compression 'zip' is not known"),
+        (["list-items", "a", "-O", "foo=1"], "headers, as in -O headers.X-Key=VALUE; foo is none"),
+        (["list-items", "a", "-O", "headers=1"], "headers needs the name of one"),
+        (["list-items", "a", "--bbox", "1,2"], "--bbox '1,2' is no west,south,east,north"),
+        (["list-items", "a", "--bbox", "1,2,x,4"], "--bbox '1,2,x,4' is no west,south,east,north"),
     ],
 )
 def test_a_value_that_nobody_can_read_is_misuse_and_one_line(run, arguments, said):

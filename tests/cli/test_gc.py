@@ -45,4 +45,4 @@ def test_an_age_leaves_what_is_younger_and_a_wrong_one_is_one_line(run, flood, t
     assert "younger than 90 minutes" in done.stderr
     done = run("gc", tmp_path / "a", "--older-than", "7")
     assert done.returncode == 2
-    assert "older_than='7' is not an age; write a number and s, min, h, d or w" in done.stderr.replace("\n", " ")
+    assert "--older-than 7 is not an age; write a number and s, min, h, d or w" in done.stderr.replace("\n", " ")

@@ -1,0 +1,77 @@
+"""Messages as the command line spells things: what Python calls ``overwrite=True`` is ``--overwrite`` here."""
+
+import ast
+import re
+from collections.abc import Container, Iterator, Mapping
+from typing import Any, Final
+
+_NAMES: Final = {"allow_hosts": "allow_host", "block_size_m": "block_size"}
+"""Arguments whose options are called otherwise."""
+
+# A word that a name or a path goes on with (train/split=x, ?split=x) is no argument.
+_BEFORE: Final = r"(?<![\w/\\.?&{-])"
+_VALUE: Final = r"True\b|'[^']*'|\"[^\"]*\"|\([^()]*\)|[A-Z…][\w…]*"
+_GIVEN: Final = re.compile(rf"{_BEFORE}([a-z_]+)=({_VALUE})?(?: \((?:mlstac \w+ )?--[^()]*\))?")
+_WORD: Final = re.compile(r"(['\"])[\w.:-]+\1")
+"""What needs no quotes in a shell."""
+_NAMED: Final = re.compile(rf"{_BEFORE}([a-z]+(?:_[a-z]+)+)\b(?![=\w(])")
+_CALL: Final = re.compile(r"\bmlstac\.(card|convert|download|gc|publish|rebuild)\b(?:\(path(?:, (\w+)=True)?\))?")
+_STORE: Final = re.compile(r"storage_options=(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
+
+
+def spell(text: str, options: Container[str]) -> str:
+    """Put the options of the command in the place of the arguments that a message names.
+
+    Parameters
+    ----------
+    text : str
+        The message.
+    options : container of str
+        Names of the command's options, with underscores; arguments that are none of them stay as Python has them.
+    """
+
+    def option(name: str) -> str | None:
+        name = _NAMES.get(name, name)
+        return f"--{name.replace('_', '-')}" if name in options else None
+
+    def given(found: re.Match[str]) -> str:
+        flag, value = option(found[1]), found[2] or ""
+        if flag is None:
+            return found[0]
+        if value.startswith("("):
+            value = value.strip("(), ").replace("'", "")
+        if _WORD.fullmatch(value):
+            value = value[1:-1]
+        return flag if value in ("", "True") else f"{flag} {value}"
+
+    def call(found: re.Match[str]) -> str:
+        words = ["mlstac", found[1], *(["PATH"] if "(" in found[0] else [])]
+        return " ".join([*words, *([f"--{found[2].replace('_', '-')}"] if found[2] else [])])
+
+    text = _CALL.sub(call, text)
+    if "option" in options:
+        text = _STORE.sub(_of_store, text)
+    text = _GIVEN.sub(given, text)
+    return _NAMED.sub(lambda found: option(found[1]) or found[0], text)
+
+
+def _of_store(found: re.Match[str]) -> str:
+    try:
+        said = ast.literal_eval(found[1])
+    except (SyntaxError, ValueError):  # no dict that could be typed
+        return found[0]
+    return " ".join(f"-O {name}={_typed(value)}" for name, value in _flat(said, ""))
+
+
+def _flat(options: Mapping[str, Any], outer: str) -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{outer}{name}.")
+        else:
+            yield outer + name, value
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) and " " in value else str(value)
