@@ -137,7 +137,10 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
             Path(os.path.commonpath([os.path.abspath(p) for p in source.values()])),
         )
     else:
-        groups, root = _groups_below(source), source
+        images = find_images(source)
+        if not images:
+            raise FormatError(f"{source} has no images; expected images and masks, as .tif files")
+        groups, root = find_groups(source, images), source
     names = list(dict.fromkeys(name for files in groups.values() for name in files))
     for (split, key), files in groups.items():
         missing = [name for name in names if name not in files]
@@ -166,19 +169,18 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
     )
 
 
-def has_pairs(images: Sequence[ImageFile]) -> bool:
-    """Whether some of the images are labels of others, by the words of their folders or files."""
+def has_labels(images: Sequence[ImageFile]) -> bool:
+    """Whether some of the images are labels, by the words of their folders or files."""
     return any(any(map(is_label, file.folders)) or is_label(tokens(file.path.stem)[-1]) for file in images)
 
 
-def _groups_below(root: Path) -> dict[tuple[str, str], dict[str, Path]]:
-    images = find_images(root)
+def find_groups(root: Path, images: Sequence[ImageFile]) -> dict[tuple[str, str], dict[str, Path]]:
+    """Files of each sample by tensor, whole or not, by split and id: ``target`` is the label."""
     if any(any(is_label(part) for part in file.folders) for file in images):
         found = [(file.split, *_by_folder(file), file.path) for file in images]
     else:
-        found = _by_file(images)
-    if not found:
-        raise FormatError(f"{root} has no images; expected images and masks, as .tif files")
+        # files such as image.tif and mask.tif are of the sample that their folder is
+        found = [(split, key.rstrip("-") or root.name, name, path) for split, key, name, path in _by_file(images)]
     return _grouped(found)
 
 

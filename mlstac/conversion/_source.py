@@ -8,7 +8,8 @@ from typing import Any
 
 from mlstac.collection import is_original
 from mlstac.conversion._datasets import first_dataset, is_dataset
-from mlstac.conversion._folders import find_images, has_pairs, plan_classes, plan_images, plan_pairs
+from mlstac.conversion._folders import find_images, plan_classes, plan_images, plan_pairs
+from mlstac.conversion._forms import find_form
 from mlstac.conversion._huggingface import is_huggingface, is_saved, load_saved, plan_huggingface
 from mlstac.conversion._items import band_names, is_items, plan_items
 from mlstac.conversion._mds import find_mds, plan_mds
@@ -138,18 +139,19 @@ def _kind_of_path(text: str) -> str:
     if not images:
         seen = sorted(entry.name for entry in path.iterdir())[:5]
         raise _unknown(f"a folder with {', '.join(seen) or 'nothing in it'}", text)
-    if has_pairs(images):
-        return "pairs"
-    return "classes" if all(len(image.folders) == 1 for image in images) else "images"
+    return find_form(path, images, known=_known())
 
 
 def _unknown(what: str, source: Any) -> InvalidArgumentError:
     shown = redact(source) if isinstance(source, str) else ""
-    known = "; ".join(f"{kind} ({meaning})" for kind, meaning in KINDS.items())
     return InvalidArgumentError(
-        f"{shown + ' is ' if shown else ''}{what}, of no kind that can be converted. Known are: {known}. "
+        f"{shown + ' is ' if shown else ''}{what}, of no kind that can be converted. Known are: {_known()}. "
         "Name one with kind=, or hand your own iterator to mlstac.write"
     )
+
+
+def _known() -> str:
+    return "; ".join(f"{kind} ({meaning})" for kind, meaning in KINDS.items())
 
 
 def _folder(source: Any) -> Path:

@@ -229,6 +229,71 @@ def test_split_by_divides_what_has_one_split(tmp_path):
     assert collection.test.n_items
 
 
+@pytest.mark.parametrize(
+    ("folder", "seen"),
+    [
+        ("s2-majortom", "B01.tif, B02.tif, B03.tif …"),
+        ("landsat8-l2", "LC08_L2SP_008059_20191201_20200825_02_T1_SR_B2.TIF"),
+        ("s1-s2-bigearthnet", "_VH.tif"),
+    ],
+)
+def test_scenes_in_a_file_a_band_are_told_as_such(folder, seen, shared, tmp_path):
+    with pytest.raises(
+        InvalidArgumentError, match=r"holds bands in files of their own.*gdalbuildvrt.*Known are"
+    ) as told:
+        mlstac.convert(shared / "data" / folder, tmp_path / "out")
+    assert seen in str(told.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bands_that_are_put_together_are_one_image(tmp_path):
+    bands = [write_tif(tmp_path / "in" / f"B0{number}.tif", array(number, bands=1)) for number in (2, 3)]
+    write_tif(tmp_path / "in" / "cloud_mask.tif", array(9, bands=1, dtype="uint8"))
+    with pytest.raises(InvalidArgumentError, match=r"bands in files of their own \(B02\.tif, B03\.tif\)"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+    vrt = tmp_path / "scenes" / "1.vrt"
+    vrt.parent.mkdir()
+    sources = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{band}"><SimpleSource><SourceFilename>{path}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for band, path in enumerate(bands, start=1)
+    )
+    vrt.write_text(f'<VRTDataset rasterXSize="16" rasterYSize="16">{sources}</VRTDataset>')
+    mlstac.convert(vrt.parent, tmp_path / "out", bands=["B02", "B03"])
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    np.testing.assert_array_equal(ds[0]["input"], np.concatenate([array(2, bands=1), array(3, bands=1)]))
+
+
+def test_bands_may_be_samples_by_decree(tmp_path):
+    for number in (2, 3):
+        write_tif(tmp_path / "in" / f"B0{number}.tif", array(number, bands=1))
+    assert mlstac.convert(tmp_path / "in", tmp_path / "out", kind="images").train.n_items == 2
+
+
+@pytest.mark.parametrize("labels", [["cloud_mask"], ["masks/9"]])
+def test_labels_without_an_image_are_told_as_such(tmp_path, labels):
+    for name in ["a", "b", *labels]:
+        write_tif(tmp_path / "in" / f"{name}.tif", array(1))
+    with pytest.raises(InvalidArgumentError, match=r"3 images; by their names 1 are labels \(.*kind=.*Known are"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert mlstac.convert(tmp_path / "in", tmp_path / "out", kind="images").train.n_items == 3
+
+
+def test_an_image_and_its_mask_are_the_sample_that_their_folder_is(tmp_path):
+    for folder in ("one", "two"):
+        write_tif(tmp_path / "in" / folder / "image.tif", array(1))
+        write_tif(tmp_path / "in" / folder / "mask.tif", array(2, bands=1, dtype="uint8"))
+    mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert mlstac.load(tmp_path / "out", framework="numpy").metadata.to_table(["id"])["id"].to_pylist() == [
+        "one",
+        "two",
+    ]
+    mlstac.convert(tmp_path / "in" / "one", tmp_path / "alone")
+    ds = mlstac.load(tmp_path / "alone", framework="numpy")
+    assert ds.metadata[0]["id"] == "one"
+    assert list(ds[0]) == ["input", "target"]
+
+
 def test_what_is_of_no_kind_is_named_with_all_kinds(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.docx").touch()
