@@ -2,17 +2,19 @@
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from inspect import Parameter, signature
 from typing import Any
 
 from mlstac.errors import InvalidArgumentError
 from mlstac.loading._ahead import Ahead
+from mlstac.loading._careful import Careful, Direct
 from mlstac.loading._crew import Crew, wants_crew
 from mlstac.loading._feed import Feed
-from mlstac.loading._iteration import Direct, Iteration, Progress
+from mlstac.loading._iteration import Iteration, Progress
 from mlstac.loading._order import Order
 from mlstac.loading._padding import Pad
-from mlstac.loading._pipeline import Pipeline, Recipe
+from mlstac.loading._pipeline import Pipeline, Recipe, make_batches
 from mlstac.loading._state import Position, read_state, write_state
 from mlstac.loading._stripes import Stripes
 from mlstac.loading._whole import whole
@@ -66,7 +68,7 @@ class Batches:
         self._start = 0  # where the next iteration begins
         self._progress = Progress(self._make_stripes())  # of the newest iteration
         # weak, for an iterator that is dropped takes its run with it
-        self._run: weakref.ref[Ahead | Direct] | None = None
+        self._run: weakref.ref[Careful] | None = None
         self._stall_s = 0.0
 
     def __len__(self) -> int:
@@ -94,13 +96,7 @@ class Batches:
         self._move(self._skipped, "another was begun over the same batches")
         recipe = self._recipe()
         self._start = self._skipped = 0
-        run: Ahead | Direct
-        if not self._prefetch:
-            run = Direct(recipe)
-        elif wants_crew(recipe, self._prefetch):
-            run = Crew(recipe, prefetch=self._prefetch)
-        else:
-            run = Pipeline(recipe, prefetch=self._prefetch)
+        run = Careful(recipe, partial(_begin, prefetch=self._prefetch))
         self._run = weakref.ref(run)
         return Iteration(run, self._progress)
 
@@ -185,6 +181,14 @@ class Batches:
             wants_generators=_takes_two(self._transform),
             max_in_flight_bytes=self._max_in_flight_bytes,
         )
+
+
+def _begin(recipe: Recipe, *, prefetch: int) -> Ahead | Direct:
+    if not prefetch:
+        return Direct(make_batches(recipe))
+    if wants_crew(recipe, prefetch):
+        return Crew(recipe, prefetch=prefetch)
+    return Pipeline(recipe, prefetch=prefetch)
 
 
 def _takes_two(transform: Callable[..., Any] | None) -> bool:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlstac.errors import StateError
-from mlstac.loading._ahead import Ahead
-from mlstac.loading._pipeline import Recipe, make_batches
+from mlstac.loading._careful import Careful
 from mlstac.loading._stripes import Stripes
 
 
@@ -29,39 +28,10 @@ class Progress:
         """What took the iteration's place, if anything did before its end."""
 
 
-class Direct:
-    """Batches of a recipe, made when they are asked for."""
-
-    stall_s = 0.0
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._batches = make_batches(recipe)
-        self._items: list[Any] = []
-        self._ended = False
-
-    def advance(self) -> bool:
-        """Make the next batch; False after the last."""
-        if self._ended:
-            return False
-        if not self._items:
-            self._items = next(self._batches, [])
-            self._items.reverse()
-        return bool(self._items)
-
-    def take(self) -> Any:
-        """Hand out the batch, and keep nothing of it."""
-        return self._items.pop().wait()
-
-    def stop(self) -> None:
-        """Make no more batches."""
-        self._ended = True
-        self._items = []
-
-
 class Iteration:
     """Iterator over the batches of one pass; the run ends when it is dropped."""
 
-    def __init__(self, run: Ahead | Direct, progress: Progress) -> None:
+    def __init__(self, run: Careful, progress: Progress) -> None:
         self._run = run
         self._progress = progress
         self._owner = os.getpid()
@@ -81,8 +51,9 @@ class Iteration:
                 )
             if run.advance():
                 progress.stall_s = run.stall_s
+                batch = run.take()
                 progress.done += 1
-                return run.take()
+                return batch
         except BaseException:
             self._finish()
             raise

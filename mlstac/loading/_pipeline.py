@@ -295,14 +295,33 @@ def finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
         if not hasattr(error, "row"):
             raise
         raise recipe.feed.placed(error, chunk.samples) from error
-    if recipe.transform is not None:
-        begin = 0
-        for number, size in enumerate(chunk.sizes):
-            samples = chunk.samples[begin : begin + size]
-            generators = (Generators(samples, seed=recipe.seed, epoch=recipe.epoch),) if recipe.wants_generators else ()
-            batches[number] = recipe.transform(batches[number], *generators)
-            begin += size
-    return [output.begin_transfer(batch) for batch in batches]
+    if recipe.transform is None:
+        return [output.begin_transfer(batch) for batch in batches]
+    sent: list[Any] = []
+    batches.reverse()
+    begin = 0
+    for size in chunk.sizes:
+        samples = chunk.samples[begin : begin + size]
+        generators = (Generators(samples, seed=recipe.seed, epoch=recipe.epoch),) if recipe.wants_generators else ()
+        try:
+            sent.append(output.begin_transfer(recipe.transform(batches.pop(), *generators)))
+        except Exception as error:
+            if not sent:
+                raise
+            sent.append(Failed(error))
+            break
+        begin += size
+    return sent
+
+
+class Failed(NamedTuple):
+    """In the place of a batch that cannot be made, after good ones."""
+
+    error: Exception
+
+    def wait(self) -> None:
+        """Raise what went wrong."""
+        raise self.error
 
 
 class Pipeline(Ahead):

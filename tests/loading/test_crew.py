@@ -92,7 +92,7 @@ def test_a_state_taken_amid_goes_on_at_the_next_sample(folder):
 def test_an_error_comes_in_its_place_in_the_order(folder):
     (folder / "train" / "00006.safetensors").unlink()  # of samples 60 to 69, which are planned with those from 40 on
     batches = iter(mlstac.load(folder, framework="numpy").batches(BATCH))
-    assert [next(batches)["number"].tolist() for _ in range(5)] == np.arange(40).reshape(5, 8).tolist()
+    assert [next(batches)["number"].tolist() for _ in range(7)] == np.arange(56).reshape(7, 8).tolist()
     with pytest.raises(StorageError, match=r"00006\.safetensors.*sample"):
         next(batches)
     assert next(batches, None) is None
