@@ -1,7 +1,10 @@
 """Waiting for what threads and processes do in their own time: for the thing itself, and never for a time."""
 
+import os
+import signal
 import threading
 import time
+from contextlib import contextmanager
 
 PATIENCE_S = 60
 """Far longer than anything here takes on the busiest machine; it passes only where something never happens."""
@@ -15,3 +18,27 @@ def wait_until(condition, what):
             names = sorted(thread.name for thread in threading.enumerate())
             raise AssertionError(f"not so after {PATIENCE_S} s: {what}; threads: {', '.join(names)}")
         waiter.wait(0.005)
+
+
+@contextmanager
+def ctrl_c():
+    """Yield a function that presses Ctrl-C for another thread, until this program hears it: which it does once.
+
+    A signal that comes between Python's last look and a wait for a lock is heard when the wait is over, and no sooner;
+    a user presses again.
+    """
+    heard = []
+
+    def hear(*_):
+        if not heard:
+            heard.append(True)
+            raise KeyboardInterrupt
+
+    def press():
+        wait_until(lambda: heard or os.kill(os.getpid(), signal.SIGINT), "Ctrl-C is heard")
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield press
+    finally:
+        signal.signal(signal.SIGINT, before)

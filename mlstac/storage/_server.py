@@ -14,6 +14,9 @@ from mlstac.storage._urls import local_path
 if TYPE_CHECKING:
     from aiohttp import web
 
+_LOOK_S = 1.0
+"""Who waits looks up so often: a signal that came just before a wait is heard only when it is over."""
+
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
@@ -68,7 +71,8 @@ class Server:
 
     def wait(self) -> None:
         """Wait until the server is closed, or Ctrl-C is pressed: for a command that serves in the foreground."""
-        self._closed.wait()
+        while not self._closed.wait(_LOOK_S):
+            pass
 
     def close(self) -> None:
         """Stop serving."""

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import threading
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ import pytest
 from mlstac.errors import MissingFileError, StorageError
 from mlstac.storage import Fetcher, file_size, join, open_server, read_bytes
 from tests.storage.conftest import assert_fetches
+from tests.waiting import PATIENCE_S, wait_until
 
 
 @pytest.fixture
@@ -147,7 +149,8 @@ def test_closing_frees_the_port_and_the_thread(folder, our_threads):
     with open_server(folder) as server:
         port = int(server.url.split(":")[2].strip("/"))
         read_bytes(server.url + "empty.bin")
-    assert not our_threads()
+    assert "mlstac-server" not in our_threads()
+    wait_until(lambda: not our_threads(), "the thread that looked at the file has ended too")
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(server.url, timeout=60)
     with open_server(folder, port=port) as again:
@@ -172,6 +175,47 @@ def test_waiting_ends_when_it_is_closed(folder):
     closer.start()
     server.wait()
     closer.join()
+
+
+class Waiting(threading.Event):
+    """Tells when somebody begins to wait for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = threading.Event()
+
+    def wait(self, timeout=None):
+        self.begun.set()
+        return super().wait(timeout)
+
+
+def test_waiting_heeds_a_ctrl_c_that_wakes_nobody(folder):
+    """As one does that comes between Python's last look and the wait: here another thread takes the signal."""
+    heard = []
+
+    def hear(*_):
+        if not heard:
+            heard.append(True)
+            raise KeyboardInterrupt
+
+    def press():
+        closed.begun.wait(PATIENCE_S)
+        wait_until(lambda: heard or signal.pthread_kill(threading.get_ident(), signal.SIGINT), "Ctrl-C is heard")
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        with open_server(folder) as server:
+            closed = server._closed = Waiting()
+            other, rescue = threading.Thread(target=press), threading.Timer(PATIENCE_S / 2, closed.set)
+            other.start()
+            rescue.start()
+            with pytest.raises(KeyboardInterrupt):
+                server.wait()
+            rescue.cancel()
+            assert not closed.is_set()
+            other.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_file_that_is_replaced_has_another_etag(server, folder):
