@@ -3,7 +3,6 @@
 import contextlib
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 import subprocess
@@ -27,7 +26,7 @@ from mlstac.loading import _load
 from mlstac.storage import Cache, Fetcher, Retry
 from mlstac.storage._retry import Clock
 from tests.loading.datasets import write_stacked
-from tests.waiting import wait_until
+from tests.waiting import ctrl_c, wait_until
 
 COUNT = 48
 SHARD = "train/00002.safetensors"
@@ -365,21 +364,22 @@ def test_an_interrupt_while_a_server_stalls_is_heeded(chips, fault_server):
     server.fail("stall", times=None)
     before = server.count
 
-    def press():
+    def interrupt(press):
         wait_until(lambda: server.count > before, "it is asked for")
-        os.kill(os.getpid(), signal.SIGINT)
+        press()
 
     for read in (lambda: next(iter(ds.batches(4))), lambda: ds[9], lambda: ds[[3, 20]]):
         before = server.count
-        thread = threading.Thread(target=press)
+        with ctrl_c() as press:
+            thread = threading.Thread(target=interrupt, args=[press])
 
-        def start_and_read(read=read, thread=thread):
-            thread.start()  # not before: a request given up in the round before may be counted only now
-            read()
+            def start_and_read(read=read, thread=thread):
+                thread.start()  # not before: a request given up in the round before may be counted only now
+                read()
 
-        with pytest.raises(KeyboardInterrupt):
-            start_and_read()
-        thread.join()
+            with pytest.raises(KeyboardInterrupt):
+                start_and_read()
+            thread.join()
     server.heal()
     assert ds[9]["number"] == 9
 

@@ -103,15 +103,19 @@ def test_where_the_wait_is_interrupted_the_other_thread_is_done_before_the_error
     mine, interrupted, order = threading.get_ident(), [], []
 
     def interrupt(*_):
-        interrupted.append(len(waits))
-        raise KeyboardInterrupt
+        if not interrupted:
+            interrupted.append(len(waits))
+            raise KeyboardInterrupt
+
+    def press():  # again, for a signal just before the wait is heard only after it
+        return interrupted or signal.pthread_kill(mine, signal.SIGINT)
 
     def work(first, last):
         meet()
         if threading.get_ident() != mine:
             wait_until(lambda: waits, "this thread is waited for")
-            signal.pthread_kill(mine, signal.SIGINT)
-            wait_until(lambda: interrupted and len(waits) > interrupted[0], "this thread is waited for again")
+            wait_until(press, "the wait is interrupted")
+            wait_until(lambda: len(waits) > interrupted[0], "this thread is waited for again")
             order.append("done")
 
     before = signal.signal(signal.SIGINT, interrupt)

@@ -17,7 +17,7 @@ import pytest
 from mlstac.errors import InvalidArgumentError, StorageError, UnavailableError
 from mlstac.storage import Fetcher, Read, Retry, read_bytes
 from tests.storage.conftest import assert_fetches, ranges
-from tests.waiting import wait_until
+from tests.waiting import ctrl_c, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 SPANS = [(start, start + 10_000) for start in range(0, 400_000, 10_000)]
@@ -296,13 +296,13 @@ reads = [Read(sys.argv[1], n, n + 1000, [(0, memoryview(bytearray(1000)))]) for 
 
 def test_ctrl_c_ends_a_fetch_and_the_next_works(server, content):
     server.fail("stall", times=None)
-    with Fetcher(timeout_s=60) as fetcher:
+    with Fetcher(timeout_s=60) as fetcher, ctrl_c() as press:
 
-        def press():
+        def wait_and_press():
             wait_until(lambda: server.count > 0, "a request is out")
-            os.kill(os.getpid(), signal.SIGINT)
+            press()
 
-        interrupt = threading.Thread(target=press)
+        interrupt = threading.Thread(target=wait_and_press)
         interrupt.start()
         with pytest.raises(KeyboardInterrupt):
             fetcher.fetch(ranges(server.url + "a.bin", SPANS)[0])
