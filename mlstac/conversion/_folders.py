@@ -137,10 +137,10 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
             Path(os.path.commonpath([os.path.abspath(p) for p in source.values()])),
         )
     else:
-        images = find_images(source)
-        if not images:
+        found = find_images(source)
+        if not found:
             raise FormatError(f"{source} has no images; expected images and masks, as .tif files")
-        groups, root = find_groups(source, images), source
+        groups, root = find_groups(source, found), source
     names = list(dict.fromkeys(name for files in groups.values() for name in files))
     for (split, key), files in groups.items():
         missing = [name for name in names if name not in files]

@@ -135,17 +135,25 @@ def assign_options(
         return options, None
     ours = options() if callable(options) else options
     is_here = not is_remote(source) and (not source or os.path.exists(local_path(source)))
-    shared = _store(source, ours or {}, is_here=is_here) == _store(os.fspath(target), ours or {}, is_here=False)
+    shared = not is_here and store_of(source, ours or {}) == store_of(os.fspath(target), ours or {})
     return options if shared else None, ours
 
 
-def _store(address: str, options: Mapping[str, Any], *, is_here: bool) -> tuple[str, str]:
-    """What credentials are for: a scheme, and whose server or account, where its URLs name one."""
-    hub = None if is_here else parse_hub(address, endpoint=options.get("endpoint"))
+def store_of(address: str, options: Mapping[str, Any]) -> tuple[str, str]:
+    """Say what credentials are for: a scheme, and whose server or account, where its URLs name one.
+
+    Parameters
+    ----------
+    address : str
+        A URL, or ``org/name`` of the Hub.
+    options : mapping
+        Of the store: the Hub's ``endpoint`` and Azure's ``account_name`` are heeded.
+    """
+    hub = parse_hub(address, endpoint=options.get("endpoint"))
     if hub is not None:
         return "hub", hub.endpoint
-    scheme = scheme_of(address)
-    if scheme in _BUCKETS or is_here:
+    scheme = _SAME.get(scheme_of(address), scheme_of(address))
+    if scheme in _BUCKETS:
         return scheme, ""
     authority = address.partition("://")[2].partition("/")[0].partition("?")[0]
     if scheme in _ACCOUNTS:  # container@account.dfs.core.windows.net

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from mlstac.errors import ChangedError, MlstacError, ShardError
+from mlstac.storage._address import store_of
 from mlstac.storage._answers import Version
 from mlstac.storage._cache import Cache
 from mlstac.storage._loop import DaemonWorker, LoopThread, closed_error
@@ -46,6 +47,16 @@ class Config:
         self.cache = cache
         self.clock = clock
         self.home: str | None = None
+        self.store: tuple[str, str] | None = None
+
+    @property
+    def store_options(self) -> Mapping[str, Any]:
+        """What is known of the store without asking anybody."""
+        return {} if callable(self.storage_options) else self.storage_options
+
+    def is_for(self, url: str) -> bool:
+        """Whether the caller's options are for the store of a URL: any, until a fetcher is bound to one."""
+        return self.store is None or self.store == store_of(url, self.store_options)
 
 
 class Engine:
@@ -55,7 +66,7 @@ class Engine:
         self.thread = LoopThread("mlstac-fetcher")
         self.versions: dict[str, Version] = {}
         self._web: WebSource | None = None
-        self.objects = ObjectSource(config.storage_options, stall_s=config.timeout_s)
+        self.objects = ObjectSource(config.storage_options, stall_s=config.timeout_s, is_for=config.is_for)
         self.schedule: Schedule
         self._config = config
         self.cache = config.cache
@@ -81,7 +92,9 @@ class Engine:
         """The source for http(s); made, in the loop, when it is first needed: other stores have other options."""
         if self._web is None:
             config = self._config
-            options = HttpOptions.of(config.storage_options)
+            # a dataset at S3 may name files at a web server, which knows no options of S3
+            is_web = config.home is None or is_http(config.home)
+            options = HttpOptions.of(config.storage_options if is_web else None)
             wait_s = config.timeout_s
             self._web = WebSource(
                 options,

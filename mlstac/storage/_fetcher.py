@@ -10,6 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from mlstac.errors import InvalidArgumentError
+from mlstac.storage._address import store_of
 from mlstac.storage._cache import Cache
 from mlstac.storage._engine import Config, Engine
 from mlstac.storage._loop import closed_error
@@ -233,12 +234,14 @@ class Fetcher:
         return None if found is None else str(found)
 
     def bind(self, url: str) -> None:
-        """Keep headers and passwords of `storage_options` for the host (scheme, host, port) of a URL.
+        """Keep `storage_options` for the store of a URL: headers and passwords for its host (scheme, host, port).
 
-        Without it they go to the host of each URL that is read. A dataset names its files itself, so whoever reads one
+        Without it they go to the store of each URL that is read. Other stores are asked with none, or with what the
+        environment has for them. A dataset names its files itself, so whoever reads one
         binds them to the host of its collection. It holds for reads that begin from now on, and in a pickle.
         """
         self._config.home = origin_of(split_login(url)[0])
+        self._config.store = store_of(url, self._config.store_options)
 
     def stats(self) -> dict[str, float]:
         """Return what was done so far in this process.

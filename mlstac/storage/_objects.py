@@ -4,6 +4,7 @@ import asyncio
 import errno
 import functools
 import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlstac.errors import AccessError, FormatError, MissingFileError, ShardError, StorageError
@@ -37,13 +38,18 @@ class ObjectSource:
         As the filesystem takes them; a callable is asked again once the store refuses access.
     stall_s : float
         Seconds after which a request is given up.
+    is_for : callable
+        Tells whether the options are for the store of a URL; another is opened without them.
     """
 
-    def __init__(self, storage_options: StorageOptions, *, stall_s: float) -> None:
+    def __init__(
+        self, storage_options: StorageOptions, *, stall_s: float, is_for: Callable[[str], bool] = bool
+    ) -> None:
         self._options = storage_options
         self._more: dict[str, Any] = {}
         self._dropped: list[Any] = []
         self._stall_s = stall_s
+        self._is_for = is_for
         self._filesystems: dict[_Key, Any] = {}
         self._opening = asyncio.Lock()
         self.requests = 0
@@ -110,7 +116,9 @@ class ObjectSource:
         return filesystem, filesystem._strip_protocol(with_plain_scheme(url))
 
     async def _make(self, kind: Any, url: str, scheme: str) -> Any:
-        given = self._options() if callable(self._options) else self._options
+        given: Mapping[str, Any] | None = None
+        if self._is_for(url):
+            given = self._options() if callable(self._options) else self._options
         options = options_of(kind, url) | dict(given or {}) | self._more
         if scheme in ("s3", "s3a"):
             # ten connections is botocore's default; how many are used is decided by the pace
@@ -119,7 +127,7 @@ class ObjectSource:
             )
         if getattr(kind, "async_impl", False):
             options |= {"asynchronous": True, "loop": asyncio.get_running_loop()}
-        filesystem = kind(skip_instance_cache=True, **options)
+        filesystem = await self._begin(functools.partial(kind, skip_instance_cache=True, **options), kind, url)
         if scheme in ("s3", "s3a"):
             filesystem.retries = 1  # retries are made and bounded in one place, above
         if scheme in ("az", "abfs", "abfss"):
@@ -127,6 +135,18 @@ class ObjectSource:
         if getattr(filesystem, "async_impl", False) and hasattr(filesystem, "set_session"):
             await filesystem.set_session()
         return filesystem
+
+    async def _begin(self, make: Callable[[], Any], kind: Any, url: str) -> Any:
+        """Make a filesystem; FTP's and the like go to their server, and log in, when they are made."""
+        if getattr(kind, "async_impl", False):
+            return make()
+        try:
+            async with asyncio.timeout(self._stall_s):
+                return await asyncio.get_running_loop().run_in_executor(None, make)
+        except (TypeError, ValueError, ImportError):  # of the options, or the package
+            raise
+        except Exception as error:  # noqa: BLE001 - every client has classes of its own
+            raise named_error(error, url, stall_s=self._stall_s) from None
 
     async def _call(self, url: str, name: str, **keywords: Any) -> Any:
         """Call a method of the filesystem with the path of a URL; with one made anew if access is refused."""
@@ -214,6 +234,7 @@ _REFUSED = (
     "signaturedoesnotmatch",
     "invalidaccesskeyid",
     "expiredtoken",
+    "error_perm:530",  # of FTP: not logged in
 )
 # Clients of object stores have many private classes; their names and words are all that there is to go by.
 _BROKEN = (

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from mlstac.errors import (
     RangeError,
     ShardError,
 )
+from mlstac.storage import Store
 from tests.loading.datasets import write_stacked
 
 
@@ -284,6 +286,24 @@ def test_credentials_are_for_the_host_of_the_collection_alone(chips, fault_serve
         OPEN.append(one)
     assert other.count
     assert not any("authorization" in request.headers for request in other.requests)
+
+
+def test_options_of_an_object_store_do_not_go_to_a_web_server_that_it_names(chips, fault_server, moto_s3):
+    folder, arrays = chips
+    other = fault_server(folder)
+    document = json.loads((folder / "collection.json").read_text())
+    for asset in document["assets"].values():
+        asset["href"] = other.url + asset["href"].removeprefix("./")
+    url = f"s3://bucket/{uuid.uuid4().hex}"
+    with Store(url, storage_options=moto_s3) as store:
+        store.put("collection.json", json.dumps(document).encode())
+    for options in (moto_s3, lambda: moto_s3):
+        ds = mlstac.load(url, framework="numpy", storage_options=options, allow_hosts=(f"127.0.0.1:{other.port}",))
+        OPEN.append(ds)
+        assert (ds[3]["input"] == arrays["input"][3]).all()
+    assert other.count
+    assert not any("authorization" in request.headers for request in other.requests)
+    assert moto_s3["secret"] not in str([(request.path, request.headers) for request in other.requests])
 
 
 def test_options_may_be_a_callable_that_is_asked_again(chips, fault_server):

@@ -2,6 +2,8 @@
 
 import asyncio
 import pickle
+import socketserver
+import threading
 import traceback
 
 import pytest
@@ -117,6 +119,51 @@ def test_bound_credentials_go_to_one_host_alone(server, fault_server, content, o
     # one that a stranger sent us to is not asked with our key either
     assert "authorization" not in server.requests[-1].headers
     assert not any("authorization" in request.headers for request in other.requests)
+
+
+class Doorman(socketserver.ThreadingTCPServer):
+    """An FTP server that asks who is there, writes it down, and lets nobody in."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Asking)
+        self.told = []
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self):
+        return f"ftp://127.0.0.1:{self.server_address[1]}/ds/a.bin"
+
+
+class _Asking(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(b"220 who is there\r\n")
+        for line in self.rfile:
+            word, _, value = line.decode().strip().partition(" ")
+            if word not in ("USER", "PASS"):
+                return
+            self.server.told.append(value)
+            self.wfile.write(b"331 and the password\r\n" if word == "USER" else b"530 nobody is let in\r\n")
+
+
+@pytest.mark.parametrize("options", [{"username": "me", "password": "very-secret"}, {"username": "very-secret"}])
+@pytest.mark.parametrize("ask", [lambda options: options, lambda options: lambda: options])
+def test_options_of_a_store_go_to_no_other_server_of_its_kind(options, ask):
+    with Doorman() as home, Doorman() as other:
+        fetcher = Fetcher(storage_options=ask(options), retry=Retry(tries=1))
+        fetcher.bind(home.url)
+        for one in (fetcher, pickle.loads(pickle.dumps(fetcher))) if not callable(ask(options)) else (fetcher,):
+            with one:
+                for server in (home, other):
+                    with pytest.raises(AccessError, match=r"a\.bin: access refused"):
+                        one.read_bytes(server.url)
+        home.shutdown()
+        other.shutdown()
+        assert "very-secret" in home.told
+        assert "very-secret" not in other.told
+        assert "me" not in other.told
+        assert other.told  # it was asked
 
 
 def test_credentials_stay_with_a_redirect_to_the_same_host(fault_server, content):
