@@ -21,8 +21,10 @@ from mlstac.errors import ChangedError, InvalidArgumentError, MissingFileError
 from mlstac.storage import Stored, dataset_name, is_remote, place_of, redact
 
 _PRIVATE: Final = ".mlstac"
-_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
 """Of file systems that give no file two names."""
+_NO_LINKS_WINDOWS: Final = (1, 50, 1142)
+"""ERROR_INVALID_FUNCTION (of FAT), ERROR_NOT_SUPPORTED (of shares), ERROR_TOO_MANY_LINKS: all EINVAL to Python."""
 _FETCHED: Final = f"{_PRIVATE}/fetched"
 """Copies of files of the store, for those who need them on a disk."""
 
@@ -223,7 +225,7 @@ class RemoteTarget(Target):
                 os.link(path, self.path(name))
                 return
             except OSError as error:
-                if error.errno not in _NO_LINKS:
+                if error.errno not in _NO_LINKS and getattr(error, "winerror", None) not in _NO_LINKS_WINDOWS:
                     raise
         with NewFile(self.path(name)) as copy, path.open("rb") as file:
             while data := file.read(16 * 2**20):

@@ -177,10 +177,13 @@ def die_at_line(number):
     Run.append = dying
 
 
-def no_links(number=errno.EPERM):
+def no_links(number=errno.EPERM, *, winerror=None):
     # As exFAT, many network mounts and what FUSE shows: no file has two names.
     def refuse(source, target, **settings):
-        raise OSError(number, os.strerror(number), source, None, target)
+        error = OSError(number, os.strerror(number), source, None, target)
+        if winerror is not None:  # as Windows has it: EINVAL for what has no number of its own
+            error.winerror = winerror
+        raise error
 
     os.link = refuse
 
@@ -265,7 +268,7 @@ def test_parts_for_the_hub_go_on_where_they_were_killed(hub, on_hub, cache, line
     assert not working_folders(cache)
 
 
-@pytest.mark.parametrize("number", ["EPERM", "ENOTSUP", "ENOSYS"])
+@pytest.mark.parametrize("number", ["EPERM", "ENOTSUP", "ENOSYS", "EXDEV", "EINVAL, winerror=1", "EINVAL, winerror=50"])
 def test_parts_for_the_hub_are_copied_where_no_file_has_two_names(hub, on_hub, cache, number):
     on_hub(f"no_links(errno.{number}); write(ThreadPoolExecutor(2)); check(3)")
     assert len(hub.repositories["me/scenes"].commits) == 2
@@ -282,6 +285,10 @@ def test_copies_for_the_hub_go_on_where_they_were_killed(hub, on_hub, cache):
     on_hub("no_links(); write(ThreadPoolExecutor(2)); check(3)")
     assert len(hub.repositories["me/scenes"].commits) == 2
     assert not working_folders(cache)
+
+
+def test_an_argument_that_is_wrong_is_no_reason_to_copy(on_hub):
+    assert "StorageError: linking " in on_hub("no_links(errno.EINVAL, winerror=87); write(None)", status=1)
 
 
 def test_a_disk_that_is_full_is_no_reason_to_copy(hub, on_hub):
