@@ -113,7 +113,7 @@ def azurite(repository: Path) -> Iterator[str]:
     program = repository / ".venv" / "npm" / "node_modules" / ".bin" / "azurite-blob"
     if not program.exists() or shutil.which("node") is None:
         pytest.skip("Azure needs azurite, which npm installs (make env)")
-    port = _free_port()
+    port = free_port()
     flags = ["--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry"]
     with _running([str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), *flags], port):
         url = f"http://127.0.0.1:{port}"
@@ -135,7 +135,7 @@ def azure_connection(url: str) -> str:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[str]:
     """URL of a Google Cloud Storage of our own, with the bucket ``bucket``."""
-    port = _free_port()
+    port = free_port()
     start = "from gcp_storage_emulator.__main__ import main; main()"
     command = [sys.executable, "-W", "ignore", "-c", start, "start", "--host", "127.0.0.1", "--port", str(port)]
     with _running([*command, "--in-memory", "--quiet"], port):
@@ -147,7 +147,7 @@ def gcs() -> Iterator[str]:
         yield url
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Choose a port below those that systems give to whoever asks for any: between now and its use nobody gets it."""
     for port in random.SystemRandom().sample(range(15_000, 32_000), 200):
         with socket.socket() as listening:

@@ -11,6 +11,7 @@ import pytest
 
 from mlstac.errors import MissingFileError, StorageError
 from mlstac.storage import Fetcher, file_size, join, open_server, read_bytes
+from tests.servers.plugin import free_port
 from tests.storage.conftest import assert_fetches
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -146,8 +147,8 @@ def test_fsspec_reads_it(server, content):
 
 
 def test_closing_frees_the_port_and_the_thread(folder, our_threads):
-    with open_server(folder) as server:
-        port = int(server.url.split(":")[2].strip("/"))
+    port = free_port()  # one that the system gives to nobody else between the two
+    with open_server(folder, port=port) as server:
         read_bytes(server.url + "empty.bin")
     assert "mlstac-server" not in our_threads()
     wait_until(lambda: not our_threads(), "the thread that looked at the file has ended too")
