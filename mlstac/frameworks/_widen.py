@@ -7,6 +7,7 @@ from typing import Any
 
 from mlstac.errors import DtypeError
 from mlstac.frameworks._contract import Adapter
+from mlstac.frameworks._dtypes import numpy_dtype
 
 
 class WidenedWarning(UserWarning):
@@ -50,10 +51,12 @@ def check_dtypes(
             held[name] = adapter.check_dtype(dtype, narrow=narrow)
         except DtypeError as error:
             raise DtypeError(f"tensor {name!r}: {error}") from error
-    widened = [f"{name!r} from {dtype} to {held[name]}" for name, dtype in dtypes.items() if held[name] != dtype]
+    changed = {name: numpy_dtype(held[name]).name for name, dtype in dtypes.items() if held[name] != dtype}
+    widened = [f"{name!r} from {dtypes[name]} to {held[name]}" for name in changed]
     if widened and announce and not narrow:
         warnings.warn(
-            f"{adapter.NAME} has no such dtype, so tensors are widened, value by value: {', '.join(widened)}",
+            f"{adapter.NAME} has no such dtype, so tensors are widened, value by value: {', '.join(widened)}; "
+            f"as_dtype={changed} asks for the same and says nothing, as_dtype='float32' for what is computed in",
             WidenedWarning,
             stacklevel=_callers_level(),
         )

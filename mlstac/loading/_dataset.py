@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstac.errors import InvalidArgumentError, MlstacError
+from mlstac.errors import InvalidArgumentError, MlstacError, NotFoundError
 from mlstac.loading._assemble import assemble
 from mlstac.loading._batches import Batches
 from mlstac.loading._chosen import Chosen, Rows
@@ -107,11 +107,18 @@ class Dataset(Chosen):
         ------
         InvalidArgumentError
             If an argument cannot be meant.
+        NotFoundError
+            If there is no such column to balance by, or no such tensor to pad.
         """
         rank, world_size = find_world(rank, world_size)
         if balance is not None:
             if weights is not None:
                 raise InvalidArgumentError("weights= and balance= both say how often samples come; give one of them")
+            if balance in self.tensors and balance not in self.metadata.columns:
+                raise NotFoundError(
+                    f"balance={balance!r} is a tensor, and no column of the catalog: write such labels as columns too, "
+                    f"Sample(..., properties={{{balance!r}: ...}}), or give weights=, one number a sample"
+                )
             weights = balanced_weights(self.metadata.to_table([balance]).column(0), balance)
         kind, make = choose_order(len(self), shuffle=shuffle, weights=weights, block=self.block_rows)
         feed = self.feed()

@@ -9,7 +9,9 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from mlstac.collection import check_dtype
 from mlstac.errors import MlstacError
+from mlstac.frameworks import get_adapter
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._assemble import assemble, is_cut_freely
 from mlstac.loading._slots import Slots
@@ -62,10 +64,8 @@ class Samples(Sequence[Sample]):
         """The samples as one batch: tensors of shape (batch, *shape), lists where shapes vary."""
         batch = self._batch
         if self._output.adapter.NAME == "numpy" and "torch" in sys.modules:  # as default_collate does with arrays
-            torch = sys.modules["torch"]
             batch = {
-                name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-                for name, value in batch.items()
+                name: _as_torch(value) if isinstance(value, np.ndarray) else value for name, value in batch.items()
             }
         arrived: dict[str, Any] = self._output.begin_transfer(batch).wait()
         return arrived
@@ -89,6 +89,14 @@ class Samples(Sequence[Sample]):
         except MlstacError as error:
             vars(error).update(row=row)
             raise self._placed(error) from error
+
+
+def _as_torch(array: NDArray[Any]) -> Any:
+    """A tensor over an array's memory; torch itself takes none of bfloat16 and float8."""
+    if array.dtype.isbuiltin == 1:
+        return sys.modules["torch"].from_numpy(array)
+    adapter, dtype = get_adapter("torch"), check_dtype(array.dtype)
+    return adapter.decode(array.reshape(-1).view(np.uint8), adapter.check_dtype(dtype), array.shape, owned=True)
 
 
 def _collate(batch: Any, *, collate_fn_map: Any = None) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.collection import Tensor, check_dtype
-from mlstac.errors import DeviceError, DtypeError, FormatError, MlstacError
+from mlstac.errors import DeviceError, DtypeError, FormatError, InvalidArgumentError, MlstacError
 from mlstac.frameworks import (
     Transfer,
     check_conversion,
@@ -327,6 +327,10 @@ def _targets(
                 mend = "; load with decode=True for arrays, which have one" if decoded_axes(str(media_type)) else ""
                 raise DtypeError(f"tensor {name!r} holds {media_type}, which has no dtype to convert{mend}")
         return {name: check_dtype(dtype) for name, dtype in as_dtype.items() if name in tensors}
+    if as_dtype == "float":
+        raise InvalidArgumentError(
+            "as_dtype='float' is of 64 bits to numpy and of 32 to torch; say as_dtype='float32' or 'float64'"
+        )
     target = check_dtype(as_dtype)
     plain = {name: tensor for name, tensor in tensors.items() if kinds.get(name) not in ("text", "json")}
     return {name: target for name, tensor in plain.items() if tensor.role == "data"}

@@ -1,5 +1,6 @@
 """torch.utils.data.DataLoader over a dataset, in every way that people use it."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -209,3 +210,15 @@ def test_batches_that_are_put_together_on_purpose_are_no_mistake(tiny, workers):
     assert sorted(whole) == [10 * number for number in range(17)]
     single = (batch["target"].tolist() for batch in mlstac.load(tiny).iterable(1))
     assert list(single) == [[10 * number] for number in range(17)]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_arrays_of_dtypes_that_numpy_lacks_become_torchs_own(tmp_path, dtype):
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    stored = values.view(getattr(ml_dtypes, dtype)) if "8_" in dtype else values.astype(ml_dtypes.bfloat16)
+    mlstac.write([{"x": row} for row in stored], tmp_path / "ds", id="ds", license="CC0-1.0")
+    (batch,) = DataLoader(mlstac.load(tmp_path / "ds", framework="numpy"), batch_size=4)
+    (expected,) = DataLoader(mlstac.load(tmp_path / "ds", framework="torch"), batch_size=4)
+    assert batch["x"].dtype == expected["x"].dtype == getattr(torch, dtype)
+    assert batch["x"].shape == (4, 6)
+    assert np.array_equal(batch["x"].view(torch.uint8).numpy().ravel(), stored.view(np.uint8).ravel())

@@ -197,6 +197,8 @@ def test_as_dtype_converts_data_and_leaves_labels(mixed):
     assert some[2]["image"].dtype == torch.uint16
     with pytest.raises(DtypeError):
         mlstac.load(mixed[0], as_dtype="bool")
+    with pytest.raises(InvalidArgumentError, match="'float32' or 'float64'"):
+        mlstac.load(mixed[0], as_dtype="float")
     with pytest.raises(NotFoundError, match="'nothing'"):
         mlstac.load(mixed[0], as_dtype={"nothing": "float32"})
 
@@ -208,6 +210,8 @@ def test_balance_draws_every_class_as_often(mixed):
     assert abs(int((drawn % 2 == 0).sum()) - 6.5) <= 1
     with pytest.raises(NotFoundError, match="no column 'class'"):
         ds.batches(4, balance="class")
+    with pytest.raises(NotFoundError, match=r"balance='number' is a tensor.*properties=\{'number': .*weights="):
+        ds.batches(4, balance="number")
 
 
 def test_a_share_too_small_to_be_kept_is_refused(mixed):

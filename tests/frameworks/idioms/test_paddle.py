@@ -27,6 +27,9 @@ def test_widening_is_said_once_at_the_line_that_loads(bands):
     with pytest.warns(WidenedWarning) as caught:
         ds = mlstac.load(bands, framework="paddle")
     assert [warning.filename for warning in caught] == [__file__]
+    assert "as_dtype={'input': 'int32'} asks for the same" in str(caught[0].message)
+    same = mlstac.load(bands, framework="paddle", as_dtype={"input": "int32"})  # and nothing is said
+    assert same[0]["input"].dtype == paddle.int32
     with pytest.warns(WidenedWarning) as caught:
         mlstac.load(bands, framework="numpy").with_framework("paddle")
     assert [warning.filename for warning in caught] == [__file__]
