@@ -8,8 +8,8 @@ from typing import Any, Final
 _NAMES: Final = {"allow_hosts": "allow_host", "block_size_m": "block_size"}
 """Arguments whose options are called otherwise."""
 
-# A word that a name or a path goes on with (train/split=x, ?split=x) is no argument.
-_BEFORE: Final = r"(?<![\w/\\.?&{-])"
+# What a name, a path or a call goes on with (train/split=x, ?split=x, Tensor(bands=x)) is no argument of ours.
+_BEFORE: Final = r"(?<![\w/\\.?&{-])(?<!\w\()"
 _VALUE: Final = r"True\b|'[^']*'|\"[^\"]*\"|\([^()]*\)|[A-Z…][\w…]*"
 _GIVEN: Final = re.compile(rf"{_BEFORE}([a-z_]+)=({_VALUE})?(?: \((?:mlstac \w+ )?--[^()]*\))?")
 _WORD: Final = re.compile(r"(['\"])[\w.:-]+\1")
@@ -17,6 +17,8 @@ _WORD: Final = re.compile(r"(['\"])[\w.:-]+\1")
 _NAMED: Final = re.compile(rf"{_BEFORE}([a-z]+(?:_[a-z]+)+)\b(?![=\w(])")
 _CALL: Final = re.compile(r"\bmlstac\.(card|convert|download|gc|publish|rebuild)\b(?:\(path(?:, (\w+)=True)?\))?")
 _STORE: Final = re.compile(r"storage_options=(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
+
+_STORES: Final = re.compile(r"(\bin )?\bstorage_options\b(?!=)")
 
 
 def spell(text: str, options: Container[str]) -> str:
@@ -51,6 +53,7 @@ def spell(text: str, options: Container[str]) -> str:
     text = _CALL.sub(call, text)
     if "option" in options:
         text = _STORE.sub(_of_store, text)
+        text = _STORES.sub(lambda found: "with -O" if found[1] else "options (-O)", text)
     text = _GIVEN.sub(given, text)
     return _NAMED.sub(lambda found: option(found[1]) or found[0], text)
 

@@ -81,8 +81,8 @@ def _alone(item: dict[str, Any], described: Mapping[str, Any], split: str) -> di
     properties, assets = item["properties"], item["assets"]
     if properties.get("datetime") is None and properties.get("start_datetime") is None:
         raise NotFoundError(
-            f"sample {item['id']!r} has no time, and a STAC Item needs one: write the dataset with datetime=, or leave "
-            "such samples out with ds.filter(datetime='../..')"
+            f"sample {item['id']!r} has no time, and a STAC Item needs one: write the samples with their times, or "
+            "leave those without out, with datetime='../..'"
         )
     if split in ML_AOI_SPLITS:
         properties["ml-aoi:split"] = ML_AOI_SPLITS[split]

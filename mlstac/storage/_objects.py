@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlstac.errors import AccessError, FormatError, MissingFileError, ShardError, StorageError
+from mlstac.errors import AccessError, FormatError, InvalidArgumentError, MissingFileError, ShardError, StorageError
 from mlstac.storage._answers import Version
 from mlstac.storage._filesystems import filesystem_class, options_of, own_closing
 from mlstac.storage._options import StorageOptions
@@ -125,6 +125,12 @@ class ObjectSource:
             options["config_kwargs"] = {"max_pool_connections": 256, "retries": {"total_max_attempts": 1}} | dict(
                 options.get("config_kwargs") or {}
             )
+        try:
+            return await self._made(kind, url, scheme, options)
+        except TypeError as error:
+            raise InvalidArgumentError(f"storage_options are not those of {scheme}://: {error}") from None
+
+    async def _made(self, kind: Any, url: str, scheme: str, options: dict[str, Any]) -> Any:
         if getattr(kind, "async_impl", False):
             options |= {"asynchronous": True, "loop": asyncio.get_running_loop()}
         filesystem = await self._begin(functools.partial(kind, skip_instance_cache=True, **options), kind, url)

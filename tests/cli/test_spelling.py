@@ -46,6 +46,10 @@ OPTIONS = (
             '-O headers.Authorization="Bearer …", or',
         ),
         ("s3://b/split=train/kind=x.tif?revision=3 is lost", "s3://b/split=train/kind=x.tif?revision=3 is lost"),
+        ("give credentials in storage_options, or", "give credentials with -O, or"),
+        ("storage_options are not those of s3://", "options (-O) are not those of s3://"),
+        ("or ds.filter(where='a < 1') and Tensor(kind='x')", "or ds.filter(where='a < 1') and Tensor(kind='x')"),
+        ("(where='a < 1')", "(--where 'a < 1')"),
         ("my_split_by and overwrite_x=1", "my_split_by and overwrite_x=1"),
     ],
 )

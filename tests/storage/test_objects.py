@@ -4,7 +4,15 @@ import multiprocessing
 
 import pytest
 
-from mlstac.errors import AccessError, FormatError, MissingFileError, ShardError, StorageError, UnavailableError
+from mlstac.errors import (
+    AccessError,
+    FormatError,
+    InvalidArgumentError,
+    MissingFileError,
+    ShardError,
+    StorageError,
+    UnavailableError,
+)
 from mlstac.storage import Cache, Download, Fetcher, Read, Retry, Store, download, file_size, read_bytes
 from tests.storage.conftest import assert_fetches, ranges
 
@@ -34,6 +42,15 @@ def store(request, content):
         options = request.getfixturevalue("moto_s3")
         return request.getfixturevalue("put_s3")(content, "ds/a b#é%20.bin"), options
     return request.getfixturevalue(request.param), {}
+
+
+def test_an_option_that_the_store_does_not_know_is_named(moto_s3, put_s3, content):
+    url = put_s3(content, "ds/options.bin")
+    with (
+        Fetcher(storage_options=moto_s3 | {"edpoint_url": "x"}) as fetcher,
+        pytest.raises(InvalidArgumentError, match=r"storage_options are not those of s3://: .*'edpoint_url'"),
+    ):
+        fetcher.read_bytes(url)
 
 
 def test_ranges_arrive_in_their_places(store, content, clock):
