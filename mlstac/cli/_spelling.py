@@ -18,6 +18,8 @@ _NAMED: Final = re.compile(rf"{_BEFORE}([a-z]+(?:_[a-z]+)+)\b(?![=\w(])")
 _CALL: Final = re.compile(r"\bmlstac\.(card|convert|download|gc|publish|rebuild)\b(?:\(path(?:, (\w+)=True)?\))?")
 _STORE: Final = re.compile(r"storage_options=(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
 
+_OBJECT: Final = ", or give a datetime.timedelta"
+"""That nobody can type."""
 _STORES: Final = re.compile(r"(\bin )?\bstorage_options\b(?!=)")
 
 
@@ -50,7 +52,7 @@ def spell(text: str, options: Container[str]) -> str:
         words = ["mlstac", found[1], *(["PATH"] if "(" in found[0] else [])]
         return " ".join([*words, *([f"--{found[2].replace('_', '-')}"] if found[2] else [])])
 
-    text = _CALL.sub(call, text)
+    text = _CALL.sub(call, text.replace(_OBJECT, ""))
     if "option" in options:
         text = _STORE.sub(_of_store, text)
         text = _STORES.sub(lambda found: "with -O" if found[1] else "options (-O)", text)

@@ -3,9 +3,11 @@
 import inspect
 from typing import Any
 
-from mlstac.errors import AccessError, InvalidArgumentError
+from mlstac.errors import AccessError, InvalidArgumentError, UnavailableError
 from mlstac.storage._conditions import AZURE, S3
 from mlstac.storage._filesystems import filesystem_class, options_of, own_closing
+from mlstac.storage._objects import named_error
+from mlstac.storage._retry import TransientError
 from mlstac.storage._urls import redact
 
 LOGINS = {
@@ -35,6 +37,17 @@ def open_filesystem(url: str, scheme: str, options: dict[str, Any]) -> Any:
         raise AccessError(
             f"{redact(url)}: the client could not be made; give its account and credentials in storage_options, or as "
             f"{LOGINS.get(scheme, 'the environment has them')}"
+        ) from None
+    except ImportError:
+        raise
+    except Exception as error:  # noqa: BLE001 - FTP's and the like go to their server when they are made
+        fault = named_error(error, url, stall_s=0)
+        if isinstance(fault, AccessError):
+            raise AccessError(f"{redact(url)}: access refused; give user and password in storage_options") from None
+        if not isinstance(fault, TransientError):
+            raise fault from None
+        raise UnavailableError(
+            f"{redact(url)}: {fault.reason}; check host and port, and that a server is there"
         ) from None
     if scheme in S3:
         filesystem.retries = 1

@@ -50,6 +50,10 @@ OPTIONS = (
         ("storage_options are not those of s3://", "options (-O) are not those of s3://"),
         ("or ds.filter(where='a < 1') and Tensor(kind='x')", "or ds.filter(where='a < 1') and Tensor(kind='x')"),
         ("(where='a < 1')", "(--where 'a < 1')"),
+        (
+            "older_than='x' is not an age; write '7d', or give a datetime.timedelta",
+            "--older-than x is not an age; write '7d'",
+        ),
         ("my_split_by and overwrite_x=1", "my_split_by and overwrite_x=1"),
     ],
 )

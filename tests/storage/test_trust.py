@@ -9,7 +9,7 @@ import traceback
 import pytest
 
 from mlstac.errors import AccessError, InvalidArgumentError, UnavailableError
-from mlstac.storage import Fetcher, Retry, file_size, read_bytes
+from mlstac.storage import Fetcher, Retry, Store, file_size, read_bytes
 from tests.servers.authority import Authority
 from tests.servers.proxy import ForwardProxy
 from tests.storage.conftest import assert_fetches, ranges
@@ -164,6 +164,16 @@ def test_options_of_a_store_go_to_no_other_server_of_its_kind(options, ask):
         assert "very-secret" not in other.told
         assert "me" not in other.told
         assert other.told  # it was asked
+
+
+def test_an_upload_to_a_server_that_is_gone_or_lets_nobody_in_is_told():
+    with Doorman() as server:
+        with pytest.raises(AccessError, match=r"ftp://\*\*\*@127\.0\.0\.1:\d+/ds: access refused"):
+            Store(server.url.replace("//", "//me:very-secret@").removesuffix("/a.bin"))
+        assert server.told == ["me", "very-secret"]
+        server.shutdown()
+    with pytest.raises(UnavailableError, match=r"ftp://127\.0\.0\.1:1/ds: Connection.*check host and port"):
+        Store("ftp://127.0.0.1:1/ds")
 
 
 def test_credentials_stay_with_a_redirect_to_the_same_host(fault_server, content):
