@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.loading._addresses import MISSING
-from mlstac.loading._pieces import in_pieces
 from mlstac.loading._slots import Slots
 
 Bytes = NDArray[np.uint8]
@@ -23,8 +22,11 @@ _SMALL_BYTES = 4096  # below it, one gather of many rows is quicker than a copy 
 Split = Callable[[int, Callable[[int, int], object]], None]
 """Does ``work(first, last)`` for so many rows."""
 
+Share = Callable[..., None]
+"""The same in pieces of ``size=`` rows."""
 
-def copy_samples(slots: Slots, shard: Callable[[int], Bytes], *, halves: bool = False) -> None:
+
+def copy_samples(slots: Slots, shard: Callable[[int], Bytes], *, share: Share | None = None) -> None:
     """Fill the buffer of one tensor.
 
     Parameters
@@ -33,16 +35,17 @@ def copy_samples(slots: Slots, shard: Callable[[int], Bytes], *, halves: bool = 
         With its buffer.
     shard : callable
         Bytes of a shard by its number.
-    halves : bool
-        Let a second thread copy about half of a large buffer of rows of one size.
+    share : callable, optional
+        Does a copy in pieces, as `in_pieces` does, if it is large and its rows are of one size.
     """
     if slots.view.whole:
         if slots.view.row_bytes is None or not (slots.complete and slots.dense):
             _copy_each(slots, shard)
         else:
             size = slots.view.row_bytes
-            shared = halves and slots.nbytes >= SHARED_BYTES
-            split = partial(in_pieces, size=max(1, PIECE_BYTES // size)) if shared else at_once
+            split: Split = at_once
+            if share is not None and slots.nbytes >= SHARED_BYTES:
+                split = partial(share, size=max(1, PIECE_BYTES // size))
             _copy_rows(slots, shard, size, split)
         return
     for row, (file, offset) in enumerate(

@@ -43,11 +43,14 @@ class Dataset(Chosen):
 
     def __getitems__(self, rows: Sequence[int]) -> Samples:
         """Samples that ``torch.utils.data.DataLoader`` asks for at once; its default collate makes no copy of them."""
-        chosen = rows_of(list(rows), len(self))
-        if self._reader.remote:
-            advise_batches(chosen)
         feed = self.feed()
-        return Samples(feed.read(chosen), feed.output, partial(feed.placed, samples=chosen))
+        if self._reader.remote:
+            chosen = rows_of(list(rows), len(self))
+            advise_batches(chosen)
+            read = feed.read(chosen)
+        else:
+            chosen, read = feed.read_listed(list(rows))
+        return Samples(read, feed.output, partial(feed.placed, samples=chosen))
 
     def batches(
         self,

@@ -1,6 +1,6 @@
 """What an epoch is read from: the samples of one dataset, by their number in it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.errors import MlstacError
+from mlstac.loading import _copying
 from mlstac.loading._blocks import has_blocks
+from mlstac.loading._copying import Share
 from mlstac.loading._fields import Field
+from mlstac.loading._foresight import MOST_BYTES, Foresight
+from mlstac.loading._pieces import in_pieces
 from mlstac.loading._reader import Reader
 from mlstac.loading._remote import Pending, scratch_of
 from mlstac.loading._single import Single
@@ -98,6 +102,7 @@ class DatasetFeed:
         self._reader = reader
         self.views = [field.view for field in fields.values()]
         self._rows = rows
+        self._foresight = Foresight()
 
     @cached_property
     def _single(self) -> Single:
@@ -157,13 +162,17 @@ class DatasetFeed:
     def read(self, samples: Integers) -> list[Slots]:
         """Read samples, and wait for them."""
         batch = self.locate(samples)
+        self.fill(batch, samples)
+        return batch
+
+    def fill(self, batch: list[Slots], samples: Integers, *, share: Share = in_pieces) -> None:
+        """Read samples that were located, and wait for them; large local copies are handed out to be made in pieces."""
         for slots in batch:
             self.output.prepare(slots)
         try:
-            self._reader.begin(batch, self._catalog_rows(samples), halves=True).wait()
+            self._reader.begin(batch, self._catalog_rows(samples), share=share).wait()
         except MlstacError as error:
             raise self.placed(error, samples) from error
-        return batch
 
     def read_one(self, sample: int) -> dict[str, Any]:
         """Read one sample, as tensors on their device; without those that it lacks."""
@@ -184,9 +193,29 @@ class DatasetFeed:
         except MlstacError as error:
             raise self.placed(error, rows) from error
 
+    def read_listed(self, samples: list[int]) -> tuple[Integers, list[Slots]]:
+        """Read samples as a loader lists them, perhaps begun before; gives them as an array too."""
+        return self._foresight.read(samples, self)
+
+    def foresees(self, count: int) -> bool:
+        """Whether so many samples are worth beginning with before they are asked for."""
+        if not self._reader.as_they_lie or not all(view.whole and view.layout.required for view in self.views):
+            return False
+        sizes = [count * view.row_bytes for view in self.views if view.row_bytes is not None]
+        large = max(sizes, default=0) >= _copying.SHARED_BYTES and sum(sizes) <= MOST_BYTES
+        return large and len(sizes) == len(self.views)
+
+    def check_unchanged(self, files: Iterable[int]) -> None:
+        """Raise if local shards changed since they were mapped."""
+        for file in files:
+            self._reader.shard(file)
+
     def stats(self) -> dict[str, float]:
         """Bytes, requests and retries so far."""
         return self._reader.stats()
+
+    def __len__(self) -> int:
+        return len(self._reader.catalog) if self._rows is None else len(self._rows)
 
     def _catalog_rows(self, samples: Integers) -> Integers:
         return samples if self._rows is None else self._rows[samples]

@@ -10,7 +10,7 @@ from mlstac.errors import CatalogError, ChecksumError, MlstacError
 from mlstac.loading._addresses import MISSING, Located
 from mlstac.loading._blocks import Blocks, Spans, blocks_of, has_blocks
 from mlstac.loading._catalog import Catalog
-from mlstac.loading._copying import copy_samples
+from mlstac.loading._copying import Share, copy_samples
 from mlstac.loading._frames import Frame, Unpacking, split_slots, unpack_all
 from mlstac.loading._layout import TensorLayout
 from mlstac.loading._remote import Pending, Requests, want_blocks, want_frames, want_pieces, want_rows
@@ -70,7 +70,7 @@ class Reader:
         """Lay out the buffer of one tensor for rows of the catalog."""
         return make_slots(view, self.catalog.locate(view.layout, rows))
 
-    def begin(self, batch: Sequence[Slots], rows: Integers, *, halves: bool = False) -> Pending:
+    def begin(self, batch: Sequence[Slots], rows: Integers, *, share: Share | None = None) -> Pending:
         """Lay out what fills the buffers of a batch, to be asked for; local shards are copied before it returns.
 
         Parameters
@@ -79,8 +79,8 @@ class Reader:
             One a tensor, with its buffer.
         rows : numpy.ndarray, shape (batch,), int64
             The rows that they are for.
-        halves : bool
-            Let a second thread copy about half of a large local tensor: for a batch that is waited for.
+        share : callable, optional
+            Does large local copies in pieces, as `in_pieces` does: for a batch that is waited for.
         """
         requests = Requests()
         if not self.remote:
@@ -97,7 +97,7 @@ class Reader:
                 jobs += frames
                 if plain is None:
                     continue
-                copy_samples(plain, shard, halves=halves)
+                copy_samples(plain, shard, share=share)
                 if self.verify and plain.view.whole:
                     self._verify_local(plain, rows, shard)
             if jobs:

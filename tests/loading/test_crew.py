@@ -9,7 +9,7 @@ import pytest
 import mlstac
 from mlstac.errors import StorageError
 from mlstac.loading import _copying, _crew
-from mlstac.loading._pieces import in_pieces
+from mlstac.loading._pieces import Pieces
 from tests.loading.datasets import write_stacked
 from tests.waiting import wait_until
 
@@ -123,9 +123,9 @@ def test_a_batch_that_is_waited_for_is_copied_in_pieces(folder, arrays, options,
         "of one shard": np.random.default_rng(3).permutation(10).repeat(2),
         "neighbours": np.arange(10),
     }[chosen]
-    begun = []
+    begun, add = [], Pieces.add
     monkeypatch.setattr(_copying, "SHARED_BYTES", 1024 * 1024)
-    monkeypatch.setattr(_copying, "in_pieces", lambda *work, **of: (begun.append(work[0]), in_pieces(*work, **of)))
+    monkeypatch.setattr(Pieces, "add", lambda *work, **of: (begun.append(work[1]), add(*work, **of)))
     ds = mlstac.load(folder, framework="numpy", **options)
     batch = ds[rows]
     assert begun == [len(rows)]

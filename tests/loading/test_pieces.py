@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlstac.loading import _pieces
-from mlstac.loading._pieces import in_pieces
+from mlstac.loading._pieces import Pieces, in_pieces
 from tests.waiting import PATIENCE_S, wait_until
 
 
@@ -211,6 +211,41 @@ def test_the_second_thread_stays_for_the_next_work(monkeypatch):
     first = numbers_of_threads(new_meeting())
     wait_until(lambda: _pieces._WAITING, "the second thread waits")
     assert numbers_of_threads(new_meeting()) == first
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """A second thread in the first of two pieces that nobody waits for; what is left of them, and how to let it on."""
+    monkeypatch.setattr(_pieces, "STAY_S", 60)
+    rest, begun, go_on = Pieces(), threading.Event(), threading.Event()
+    rest.add(2, lambda *_: (begun.set(), go_on.wait(PATIENCE_S)), size=1)
+    Pieces().finish(rest.help_out)
+    assert begun.wait(PATIENCE_S)
+    yield rest, go_on
+    rest.clear()
+
+
+def test_a_second_thread_leaves_what_it_does_meanwhile_when_it_is_called(meanwhile):
+    rest, go_on = meanwhile
+    left, done = [], threading.Event()
+    _pieces.begin(lambda: (left.append(len(rest)), done.set())[1])
+    go_on.set()
+    assert done.wait(PATIENCE_S)
+    assert left == [1]
+    rest.finish()
+    assert not rest
+
+
+def test_the_end_waits_for_one_piece_that_is_done_meanwhile(meanwhile):
+    rest, go_on = meanwhile
+    ending = threading.Thread(target=_pieces._end_waiting)
+    ending.start()
+    wait_until(lambda: not _pieces._WAITING, "the second thread is told to end")
+    assert ending.is_alive()
+    go_on.set()
+    ending.join(PATIENCE_S)
+    assert not ending.is_alive()
+    assert len(rest) == 1
 
 
 @linux

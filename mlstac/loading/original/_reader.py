@@ -12,7 +12,7 @@ from mlstac.errors import MlstacError, ShardError
 from mlstac.frameworks import allocate
 from mlstac.loading._addresses import MISSING, Located
 from mlstac.loading._catalog import Catalog
-from mlstac.loading._copying import gather
+from mlstac.loading._copying import Share, gather
 from mlstac.loading._reader import Reader
 from mlstac.loading._remote import Pending, Requests
 from mlstac.loading._slots import Slots, make_slots
@@ -79,9 +79,9 @@ class FileReader(Reader):
         located = Located(rows, zeros, zeros, np.zeros((count, rank), np.int64))
         return Slots(view, located, zeros, zeros, 0, [(0,) * rank] * count, complete=True)
 
-    def begin(self, batch: Sequence[Slots], rows: Integers, *, halves: bool = False) -> Pending:
+    def begin(self, batch: Sequence[Slots], rows: Integers, *, share: Share | None = None) -> Pending:
         """Lay out what fills the buffers of a batch, to be asked for; local files are read before it returns."""
-        del halves  # a file a sample: what takes the time is opening them
+        del share  # a file a sample: what takes the time is opening them
         distinct, which = np.unique(rows, return_inverse=True)
         urls = [self._files.url(row) for row in distinct.tolist()] if batch else []
         requests = Requests()
