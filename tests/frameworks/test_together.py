@@ -14,7 +14,7 @@ OTHERS = ("torch", "tensorflow", "jax", "paddle")
 
 def run(script: str) -> str:
     ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, timeout=250
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

@@ -50,7 +50,7 @@ def epoch(loader, arrays):
     return seen
 
 
-def run(script, *arguments, repository, timeout=100, **environment):
+def run(script, *arguments, repository, timeout=250, **environment):
     return subprocess.run(
         # torch's advice on a machine of one processor
         [sys.executable, "-W", "ignore:This DataLoader will create:UserWarning", "-c", script, *map(str, arguments)],

@@ -23,7 +23,7 @@ def run():
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=250,
             env=os.environ | environment,
         )
         assert ran.returncode == 0, ran.stderr
