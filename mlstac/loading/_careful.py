@@ -9,7 +9,7 @@ from typing import Any
 
 from mlstac.errors import MlstacError, StorageError
 from mlstac.loading._ahead import Ahead
-from mlstac.loading._pipeline import Recipe, make_batches
+from mlstac.loading._pipeline import Recipe
 
 FIRST_ALONE = 64
 """Batches that are made one by one after an error, if it does not come again; then twice as many each time."""
@@ -50,6 +50,45 @@ class Direct:
         self._items = []
 
 
+class _Alone:
+    """Batches that are made one by one, each as those of the whole are: by the same threads, if by threads.
+
+    What a thread sets for itself alone, as ``jax.enable_x64()`` does, holds for the batches in neither case or in both.
+    """
+
+    def __init__(self, recipe: Recipe, steps: range, begin: Callable[[Recipe], Ahead | Direct]) -> None:
+        self._recipes = (recipe._replace(steps=steps[number : number + 1]) for number in range(len(steps)))
+        self._begin = begin
+        self._run: Ahead | Direct = Direct(iter(()))
+        self._past_stall_s = 0.0
+        self._ended = False
+
+    @property
+    def stall_s(self) -> float:
+        return self._past_stall_s + self._run.stall_s
+
+    def advance(self) -> bool:
+        """Make the next batch; False after the last."""
+        while not self._run.advance():
+            recipe = None if self._ended else next(self._recipes, None)
+            if recipe is None:
+                return False
+            self._past_stall_s += self._run.stall_s
+            self._run = self._begin(recipe)
+            if self._ended:  # meanwhile, by another thread
+                self._run.stop()
+        return True
+
+    def take(self) -> Any:
+        """Hand out the batch, and keep nothing of it."""
+        return self._run.take()
+
+    def stop(self) -> None:
+        """Make no more batches."""
+        self._ended = True
+        self._run.stop()
+
+
 class Careful:
     """Batches of a recipe, of which the good ones before a bad one come.
 
@@ -63,7 +102,7 @@ class Careful:
     def __init__(self, recipe: Recipe, begin: Callable[[Recipe], Ahead | Direct]) -> None:
         self._recipe = recipe
         self._begin = begin
-        self._run = begin(recipe)
+        self._run: Ahead | Direct | _Alone = begin(recipe)
         self._taken = 0
         self._stall_s = 0.0
         self._is_alone = self._stopped = False
@@ -108,14 +147,9 @@ class Careful:
         self._is_alone = not self._is_alone
         rest = self._recipe.steps[self._taken :]
         if self._is_alone:
-            self._run = Direct(_one_by_one(self._recipe, rest[: self._alone]))
+            self._run = _Alone(self._recipe, rest[: self._alone], self._begin)
             self._alone *= 2
         else:
             self._run = self._begin(self._recipe._replace(steps=rest))
         if self._stopped:  # meanwhile, by another thread
             self._run.stop()
-
-
-def _one_by_one(recipe: Recipe, steps: range) -> Iterator[list[Any]]:
-    for number in range(len(steps)):
-        yield from make_batches(recipe._replace(steps=steps[number : number + 1]))
