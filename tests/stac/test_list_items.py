@@ -175,8 +175,8 @@ def test_the_command_gives_headers_to_the_api(serve, tmp_path):
     assert refused.returncode == 1
     assert "very-secret" not in refused.stderr
     wrong = run("-O", "key=very-secret")
-    assert wrong.returncode == 1
-    assert "headers.NAME=VALUE, not key" in wrong.stderr
+    assert wrong.returncode == 2
+    assert "as in -O headers.X-Key=VALUE; key is none" in wrong.stderr
     assert "very-secret" not in wrong.stderr
 
 
