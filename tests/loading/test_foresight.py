@@ -19,21 +19,27 @@ from mlstac.loading import _copying, _foresight, _pieces
 from mlstac.loading._foresight import as_run
 from mlstac.loading._reader import Reader
 from tests.loading.datasets import write_stacked
+from tests.loading.second_threads import end_those_of_others, ended_afterwards
 from tests.waiting import wait_until
 
 COUNT = 60
 STAY_S = 600  # no thread ends by itself: what it keeps goes for the reason that a test is about
 
 
+@pytest.fixture(scope="module", autouse=True)
+def none_is_left():
+    """No second thread is at work for a test of another file."""
+    end_those_of_others()
+
+
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     """Batches of a few samples are large enough for two threads, which stay; none from another test, nor for one."""
-    _pieces._end_waiting()
     monkeypatch.setattr(_copying, "SHARED_BYTES", 8192)
     monkeypatch.setattr(_copying, "PIECE_BYTES", 4096)
     monkeypatch.setattr(_pieces, "STAY_S", STAY_S)
-    yield
-    _pieces._end_waiting()
+    with ended_afterwards(monkeypatch):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +162,7 @@ def test_a_wrong_guess_leaves_no_memory(kept, arrays):
     memory = weakref.ref(found()._batch[0].buffer.base)
     assert memory() is not None
     assert same(ask(ds, range(40, 50)), arrays, range(40, 50))
-    assert memory() is None  # though the thread may wait on
+    wait_until(lambda: memory() is None, "its memory is gone, though the thread waits on")
     assert not ds.feed()._foresight._foreseen
 
 
@@ -167,7 +173,7 @@ def test_a_batch_that_was_handed_out_is_held_by_its_user_alone(kept, arrays):
     batch = ask(ds, range(20, 30))
     assert memory() is not None
     del batch
-    assert memory() is None
+    wait_until(lambda: memory() is None, "its memory is gone, though the thread waits on")
 
 
 def test_what_is_not_asked_for_goes_with_the_thread_that_waits(kept, arrays, monkeypatch):

@@ -13,37 +13,21 @@ import pytest
 
 from mlstac.loading import _pieces
 from mlstac.loading._pieces import Pieces, in_pieces
+from tests.loading.second_threads import end_those_of_others, ended_afterwards
 from tests.waiting import PATIENCE_S, wait_until
-
-
-def end_all(seconds):
-    """End second threads, those too that have done their work and have yet to say that they wait for more."""
-    wait_until(
-        lambda: all(second in _pieces._WAITING or not second._gone.locked() for second in seconds),
-        "every second thread waits for more work, or has ended",
-    )
-    _pieces._end_waiting()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def none_is_left():
     """No second thread is at work for a test of another file."""
-    end_all([one for one in gc.get_objects() if isinstance(one, _pieces._Second)])
+    end_those_of_others()
 
 
 @pytest.fixture(autouse=True)
 def none_waits(monkeypatch):
     """No second thread of a test waits for a later one."""
-    begun = []
-
-    class Second(_pieces._Second):
-        def __init__(self, work):
-            super().__init__(work)
-            begun.append(self)
-
-    monkeypatch.setattr(_pieces, "_Second", Second)
-    yield
-    end_all(begun)
+    with ended_afterwards(monkeypatch):
+        yield
 
 
 def new_meeting():
