@@ -8,19 +8,22 @@ from typing import Any, Final
 _NAMES: Final = {"allow_hosts": "allow_host", "block_size_m": "block_size"}
 """Arguments whose options are called otherwise."""
 
-# What a name, a path or a call goes on with (train/split=x, ?split=x, Tensor(bands=x)) is no argument of ours.
-_BEFORE: Final = r"(?<![\w/\\.?&{-])(?<!\w\()"
+# What a name, a path or a call goes on with (train/split=x, ?split=x, Tensor(bands=x)) is no argument of ours, nor is
+# what stands in quotes ('split_by') or goes on as no argument does (a folder "my split=train").
+_BEFORE: Final = r"(?<![\w/\\.?&{'\"-])(?<!\w\()"
 _VALUE: Final = r"True\b|'[^']*'|\"[^\"]*\"|\([^()]*\)|[A-Z…][\w…]*"
-_GIVEN: Final = re.compile(rf"{_BEFORE}([a-z_]+)=({_VALUE})?(?: \((?:mlstac \w+ )?--[^()]*\))?")
+_GIVEN: Final = re.compile(rf"{_BEFORE}([a-z_]+)=(?:({_VALUE})|(?![^\s,;.)]))(?: \((?:mlstac \w+ )?--[^()]*\))?")
 _WORD: Final = re.compile(r"(['\"])[\w.:-]+\1")
 """What needs no quotes in a shell."""
-_NAMED: Final = re.compile(rf"{_BEFORE}([a-z]+(?:_[a-z]+)+)\b(?![=\w(])")
-_CALL: Final = re.compile(r"\bmlstac\.(card|convert|download|gc|publish|rebuild)\b(?:\(path(?:, (\w+)=True)?\))?")
+_NAMED: Final = re.compile(rf"{_BEFORE}([a-z]+(?:_[a-z]+)+)\b(?![=\w(/'\"])")
+_CALL: Final = re.compile(
+    rf"{_BEFORE}\bmlstac\.(card|convert|download|gc|publish|rebuild)\b(?!/)(?:\(path(?:, (\w+)=True)?\))?"
+)
 _STORE: Final = re.compile(r"storage_options=(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
 
 _OBJECT: Final = ", or give a datetime.timedelta"
 """That nobody can type."""
-_STORES: Final = re.compile(r"(\bin )?\bstorage_options\b(?!=)")
+_STORES: Final = re.compile(rf"(\bin )?{_BEFORE}\bstorage_options\b(?![=/'\"])")
 
 
 def spell(text: str, options: Container[str]) -> str:

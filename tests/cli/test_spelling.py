@@ -55,6 +55,13 @@ OPTIONS = (
             "--older-than x is not an age; write '7d'",
         ),
         ("my_split_by and overwrite_x=1", "my_split_by and overwrite_x=1"),
+        *(
+            (said, said)
+            for said in (  # of people's own folders and columns
+                "my split=train/x.tif and /data/storage_options/mlstac.convert/x.tif are lost",
+                "column 'split_by' is not there, nor 'kind=A' or 'split=x'",
+            )
+        ),
     ],
 )
 def test_what_python_calls_an_argument_is_an_option_here(said, shown):
