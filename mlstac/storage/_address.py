@@ -16,6 +16,8 @@ _BUCKETS: Final = {"s3", "s3a", "gs", "gcs", "memory"}
 _SAME: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 """Schemes of one store under two names."""
 _PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22, "smb": 445}
+_ENDPOINTS: Final = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+"""What names a server of theirs in the environment."""
 _SERVER: Final = ("host", "port", "username", "user", "password")
 _ACCOUNTS: Final = {"az", "abfs", "abfss"}
 
@@ -82,28 +84,32 @@ def place_of(url: str, options: Mapping[str, Any]) -> str:
     if scheme in _BUCKETS:
         server = _origin(_endpoint_of(scheme, options))
     elif scheme in _ACCOUNTS:
-        server = str(named.get("account_name") or _account_of(options)).lower()
+        server = _azure_of(dict(options) | named)
     else:
+        rest = {name: value for name, value in named.items() if name not in _SERVER}
+        named = named | dict(options)  # as they are when the store is opened
         login = named.get("username") or named.get("user") or ""
         port = named.get("port") or _PORTS.get(scheme, "")
-        rest = {name: value for name, value in named.items() if name not in _SERVER}
         server = f"{login}@{str(named.get('host') or '').lower()}:{port} {sorted(rest.items())}"
     return f"{_SAME.get(scheme, scheme)} {server} {path}"
 
 
 def _endpoint_of(scheme: str, options: Mapping[str, Any]) -> str:
     given = options.get("endpoint_url") or dict(options.get("client_kwargs") or {}).get("endpoint_url")
-    if given or _SAME.get(scheme, scheme) != "s3":
-        return str(given or "")
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    names = _ENDPOINTS.get(_SAME.get(scheme, scheme), ())
+    return str(given or next(filter(None, map(os.environ.get, names)), ""))
 
 
-def _account_of(options: Mapping[str, Any]) -> str:
-    if options.get("account_name"):
-        return str(options["account_name"])
+def _azure_of(options: Mapping[str, Any]) -> str:
+    """The server of an account; a connection string has the last word of all, as adlfs has it."""
     said = str(options.get("connection_string") or os.environ.get("AZURE_STORAGE_CONNECTION_STRING") or "")
-    parts = dict(part.partition("=")[::2] for part in said.split(";"))
-    return parts.get("AccountName") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME") or ""
+    parts = dict(part.strip().partition("=")[::2] for part in said.split(";"))
+    if parts.get("BlobEndpoint"):
+        return _origin(parts["BlobEndpoint"])
+    given = options.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME") or ""
+    account = str(parts.get("AccountName") or given).lower()
+    host = f"{account}.blob.{parts.get('EndpointSuffix') or 'core.windows.net'}"
+    return _origin(f"https://{(not said and options.get('account_host')) or host}")
 
 
 def _origin(url: str) -> str:

@@ -74,28 +74,52 @@ SPELLINGS: list[list[tuple[str, dict[str, object]]]] = [
         ("abfss://one@Acc.dfs.core.windows.net/flood", {}),
     ],
     [("az://one/flood", {"account_name": "other"})],
+    [  # a signed one names no account
+        (
+            "az://one/flood",
+            {"connection_string": "BlobEndpoint=https://third.blob.core.windows.net/;SharedAccessSignature=s"},
+        ),
+        ("abfss://one@third.dfs.core.windows.net/flood", {"sas_token": "s"}),
+    ],
+    [("az://one/flood", {"account_name": "acc", "account_host": "acc.blob.core.usgovcloudapi.net"})],
+    [("az://one/flood", {"connection_string": "AccountName=acc;BlobEndpoint=http://127.0.0.1:10000/acc"})],
+    [("az://one/flood", {"connection_string": "AccountName=acc;BlobEndpoint=http://127.0.0.1:10001/acc"})],
     [("memory://a/flood", {}), ("memory://a/flood/", {})],
     [
         ("ftp://host.example/flood", {}),
         ("FTP://HOST.example:21/flood/", {}),
         ("ftp://:secret@host.example/flood", {}),
     ],
-    [("ftp://host.example:2121/flood", {})],
-    [("ftp://me@host.example/flood", {})],
+    [("ftp://host.example:2121/flood", {}), ("ftp://host.example/flood", {"port": 2121})],
+    [("ftp://me@host.example/flood", {}), ("ftp://host.example/flood", {"username": "me", "password": "secret"})],
+    [("ftp://host.example/flood", {"username": "you"})],  # whose root may be another
 ]
 
 
-def test_a_place_is_one_in_all_its_spellings_and_no_other(monkeypatch):
-    for name in ("HF_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_STORAGE_CONNECTION_STRING"):
+SERVERS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST")
+ENVIRONMENT = (*SERVERS, "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_NAME", "HF_ENDPOINT")
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_place_is_one_in_all_its_spellings_and_no_other():
     found = [{place_of(url, options) for url, options in spellings} for spellings in SPELLINGS]
     assert [len(places) for places in found] == [1] * len(SPELLINGS)
     assert len(set().union(*found)) == len(SPELLINGS)
 
 
-def test_the_server_that_the_environment_names_is_part_of_the_place(monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example")
-    assert place_of("s3://bucket/flood", {}) == place_of("s3://bucket/flood", {"endpoint_url": "https://s3.example/"})
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_server_that_the_environment_names_is_part_of_the_place(name, monkeypatch):
+    url = "gs://bucket/flood" if name == "STORAGE_EMULATOR_HOST" else "s3://bucket/flood"
+    elsewhere = place_of(url, {})
+    monkeypatch.setenv(name, "https://store.example")
+    assert place_of(url, {}) == place_of(url, {"endpoint_url": "https://store.example/"}) != elsewhere
 
 
 def test_a_scheme_in_capitals_is_the_same_store():
