@@ -1,7 +1,7 @@
 """The card that says where a dataset is published: it goes there first, and takes the local one's place after."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,16 +45,18 @@ class NamedCard:
 
 @contextmanager
 def named_card(root: Path, url: str) -> Iterator[NamedCard]:
-    """The card with the place in it, unless it is somebody's own, or names a place already."""
+    """The card with the place in it, unless it is somebody's own, or names a place already.
+
+    It goes as it is where this machine has no room for another, as one that is read alone: the dataset is what counts.
+    """
     target = Target(root)
-    page = named = None
-    with suppress(StorageError, OSError):
-        page = target.read(README)
-        named = name_source(page, redact(url).rstrip("/"))
-    if named is None or named == page:
-        yield NamedCard(target, page, None)
-        return
-    with TemporaryDirectory(prefix="mlstac-") as folder:
-        beside = Path(folder, README)
-        beside.write_bytes(named)
+    page = beside = None
+    with ExitStack() as stack:
+        with suppress(StorageError, OSError):
+            page = target.read(README)
+            named = name_source(page, redact(url).rstrip("/"))
+            if named != page:
+                folder = stack.enter_context(TemporaryDirectory(prefix="mlstac-", ignore_cleanup_errors=True))
+                Path(folder, README).write_bytes(named)
+                beside = Path(folder, README)
         yield NamedCard(target, page, beside)

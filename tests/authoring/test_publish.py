@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 
@@ -424,6 +425,21 @@ def test_the_card_here_names_no_place_until_a_killed_publication_was_gone_on_wit
     with Store(url, storage_options=moto_s3) as store:
         assert store.read("README.md") == (folder / "README.md").read_bytes()
     assert mlstac.publish(folder, url, storage_options=moto_s3).uploads == ()
+
+
+def test_a_card_goes_as_it_is_where_there_is_no_room_for_another(tmp_path, monkeypatch):
+    folder, url = tmp_path / "chips", f"memory://{uuid.uuid4().hex}/chips"
+    mlstac.write(list(samples(0, 3)), folder, id="chips", license="MIT")
+    page = (folder / "README.md").read_bytes()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    mlstac.publish(folder, url)
+    with Store(url) as store:
+        assert store.read("README.md") == page == (folder / "README.md").read_bytes()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mlstac.publish(folder, url)
+    with Store(url) as store:
+        assert f'mlstac.load("{url}"'.encode() in store.read("README.md")
+    assert {path.name for path in tmp_path.iterdir()} == {"chips"}  # nothing is left of it
 
 
 def test_a_dry_run_tells_of_the_card_that_would_go(tmp_path):
