@@ -37,7 +37,10 @@ class Command(_Plain, TyperCommand):
             from mlstac.cli._misuse import MisuseError
             from mlstac.cli._spelling import spell
 
-            print_error(spell(str(error), {param.name for param in self.params}))
+            typed = [
+                str(word) for given in ctx.params.values() for word in (given if isinstance(given, list) else [given])
+            ]
+            print_error(spell(str(error), {param.name for param in self.params}, typed))
             raise typer.Exit(2 if isinstance(error, MisuseError) else 1) from None
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 _NAMES: Final = {"allow_hosts": "allow_host", "block_size_m": "block_size"}
@@ -26,7 +26,7 @@ _OBJECT: Final = ", or give a datetime.timedelta"
 _STORES: Final = re.compile(rf"(\bin )?{_BEFORE}\bstorage_options\b(?![=/'\"])")
 
 
-def spell(text: str, options: Container[str]) -> str:
+def spell(text: str, options: Container[str], words: Iterable[str] = ()) -> str:
     """Put the options of the command in the place of the arguments that a message names.
 
     Parameters
@@ -35,8 +35,17 @@ def spell(text: str, options: Container[str]) -> str:
         The message.
     options : container of str
         Names of the command's options, with underscores; arguments that are none of them stay as Python has them.
+    words : iterable of str, optional
+        What the user has typed, which stays as it is: a folder may be called ``flood kind=old``.
     """
+    kept = [word for word in words if word in text and _spelled(word, options) != word and re.search(r"[\s(,]", word)]
+    if not kept:
+        return _spelled(text, options)
+    parts = re.split("(" + "|".join(map(re.escape, sorted(kept, key=len, reverse=True))) + ")", text)
+    return "".join(part if number % 2 else _spelled(part, options) for number, part in enumerate(parts))
 
+
+def _spelled(text: str, options: Container[str]) -> str:
     def option(name: str) -> str | None:
         name = _NAMES.get(name, name)
         return f"--{name.replace('_', '-')}" if name in options else None

@@ -41,6 +41,12 @@ def test_what_cannot_be_converted_is_one_line(run, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_what_is_typed_is_shown_as_it_is_typed(run, tmp_path):
+    done = run("convert", "no kind=Foo, overwrite=True", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing is at 'no kind=Foo, overwrite=True'" in done.stderr
+
+
 def test_a_dataset_is_converted_straight_to_a_store(run, tmp_path, moto_s3):
     for number in range(4):
         write_tif(tmp_path / "in" / "ab"[number % 2] / f"{number}.tif", array(number))
