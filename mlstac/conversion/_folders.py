@@ -180,7 +180,8 @@ def find_groups(root: Path, images: Sequence[ImageFile]) -> dict[tuple[str, str]
         found = [(file.split, *_by_folder(file), file.path) for file in images]
     else:
         # files such as image.tif and mask.tif are of the sample that their folder is
-        found = [(split, key.rstrip("-") or root.name, name, path) for split, key, name, path in _by_file(images)]
+        whole = root.resolve().name or "image"  # of the folder that a "." is
+        found = [(split, key.rstrip("-") or whole, name, path) for split, key, name, path in _by_file(images)]
     return _grouped(found)
 
 

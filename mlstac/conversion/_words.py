@@ -42,8 +42,8 @@ def is_label_field(name: str) -> bool:
 
 
 def tokens(stem: str) -> list[str]:
-    """Parts of a file's name."""
-    return [word for word in re.split(r"[_\-. ]+", stem) if word]
+    """Parts of a file's name; one at the least."""
+    return [word for word in re.split(r"[_\-. ]+", stem) if word] or [stem]
 
 
 def field_name(name: str) -> str:

@@ -387,3 +387,20 @@ def test_pictures_of_a_dataset_are_no_samples(classes, tmp_path):
 def test_a_collection_of_stac_beside_images_is_no_dataset(classes, tmp_path):
     (classes / "collection.json").write_text('{"type": "Collection", "stac_version": "1.0.0", "id": "eurosat"}')
     assert mlstac.convert(classes, tmp_path / "out").train.n_items == 6
+
+
+def test_the_folder_that_one_stands_in_names_its_sample_too(tmp_path, monkeypatch):
+    write_tif(tmp_path / "scene" / "image.tif", array(0))
+    write_tif(tmp_path / "scene" / "mask.tif", array(1, bands=1))
+    monkeypatch.chdir(tmp_path / "scene")
+    mlstac.convert(".", tmp_path / "out", license="MIT", progress=False)
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    assert ds.metadata.to_table(["id"])["id"].to_pylist() == ["scene"]
+
+
+def test_an_image_may_have_a_name_without_a_word(tmp_path):
+    write_tif(tmp_path / "in" / "_.tif", array(0))
+    write_tif(tmp_path / "in" / "a.tif", array(1))
+    mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT", progress=False)
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    assert ds.metadata.to_table(["id"])["id"].to_pylist() == ["_", "a"]
