@@ -1,6 +1,7 @@
 """What an address of a dataset tells by itself: what the dataset is called, and whose credentials are meant for it."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from mlstac.errors import InvalidArgumentError
 from mlstac.storage._filesystems import filesystem_class, options_of
 from mlstac.storage._hub import parse_hub
 from mlstac.storage._options import StorageOptions
-from mlstac.storage._urls import is_remote, local_path, scheme_of, with_plain_scheme
+from mlstac.storage._urls import is_remote, local_path, scheme_of, server_of, with_plain_scheme
 
 _BUCKETS: Final = {"s3", "s3a", "gs", "gcs", "memory"}
 _SAME: Final = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
@@ -20,6 +21,8 @@ _ENDPOINTS: Final = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("
 """What names a server of theirs in the environment."""
 _SERVER: Final = ("host", "port", "username", "user", "password")
 _ACCOUNTS: Final = {"az", "abfs", "abfss"}
+_ACCOUNT: Final = re.compile(r"(.+)\.(?:dfs|blob)\.core\.windows\.net")
+"""In a URL (``abfss://container@account.dfs.core.windows.net``), as adlfs reads it."""
 
 
 def dataset_name(address: str | os.PathLike[str], *, endpoint: str | None = None) -> str:
@@ -161,8 +164,8 @@ def store_of(address: str, options: Mapping[str, Any]) -> tuple[str, str]:
     scheme = _SAME.get(scheme_of(address), scheme_of(address))
     if scheme in _BUCKETS:
         return scheme, ""
-    authority = address.partition("://")[2].partition("/")[0].partition("?")[0]
-    if scheme in _ACCOUNTS:  # container@account.dfs.core.windows.net
-        account = authority.partition("@")[2].partition(".")[0]
-        return scheme, account or str(options.get("account_name") or "")
-    return scheme, authority.rpartition("@")[2].lower()
+    server = server_of(address).lower()
+    if scheme not in _ACCOUNTS:
+        return scheme, server
+    account = _ACCOUNT.match(server)
+    return scheme, account[1] if account else str(options.get("account_name") or "").lower()

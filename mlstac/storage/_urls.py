@@ -33,6 +33,14 @@ def with_plain_scheme(url: str) -> str:
     return url[: match.end(1)].lower() + url[match.end(1) :] if match else url
 
 
+def server_of(url: str) -> str:
+    """Return the host and port that the client of a URL of another scheme than http goes to, or the bucket.
+
+    A client ends it at ``#`` and ``?`` too: ``ftp://one#@two/x`` leads to one.
+    """
+    return re.split("[/?#]", url.split("://", 1)[-1], maxsplit=1)[0].rpartition("@")[2]
+
+
 def is_remote(url: str | os.PathLike[str]) -> bool:
     """Tell whether a URL leads away from this machine's own files.
 
@@ -251,11 +259,7 @@ def _dotless_literal(path: str) -> str:
 
 def _host(url: str) -> str:
     """Return the host (with its port, if any) or bucket of a URL, without user and password."""
-    return (
-        urlsplit(url).netloc.rpartition("@")[2].lower()
-        if is_http(url)
-        else url.split("://", 1)[-1].split("/", 1)[0].rpartition("@")[2]
-    )
+    return urlsplit(url).netloc.rpartition("@")[2].lower() if is_http(url) else server_of(url)
 
 
 def _is_within(url: str, folder: str) -> bool:

@@ -10,6 +10,8 @@ import pytest
 
 from mlstac.errors import AccessError, InvalidArgumentError, UnavailableError
 from mlstac.storage import Fetcher, Retry, Store, file_size, read_bytes
+from mlstac.storage._address import store_of
+from mlstac.storage._filesystems import filesystem_class, options_of
 from tests.servers.authority import Authority
 from tests.servers.proxy import ForwardProxy
 from tests.storage.conftest import assert_fetches, ranges
@@ -174,6 +176,36 @@ def test_an_upload_to_a_server_that_is_gone_or_lets_nobody_in_is_told():
         server.shutdown()
     with pytest.raises(UnavailableError, match=r"ftp://127\.0\.0\.1:1/ds: Connection.*check host and port"):
         Store("ftp://127.0.0.1:1/ds")
+
+
+@pytest.mark.parametrize("between", ["#@", "#x@", "?@", "/@", "/#@"])
+def test_no_spelling_passes_another_server_off_as_that_of_the_dataset(between):
+    with Doorman() as home, Doorman() as other:
+        with Fetcher(storage_options={"username": "me", "password": "very-secret"}, retry=Retry(tries=1)) as fetcher:
+            fetcher.bind(home.url)
+            with pytest.raises(AccessError):
+                fetcher.read_bytes(other.url.replace("/ds/", f"{between}127.0.0.1:{home.server_address[1]}/ds/"))
+        home.shutdown()
+        other.shutdown()
+        assert other.told
+        assert not {"me", "very-secret"} & {*other.told}
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("abfss://c@one.dfs.core.windows.net/ds/x", True),
+        ("abfss://c@One.dfs.core.windows.net/ds/x", True),
+        ("abfss://c@two.dfs.core.windows.net/ds/x", False),
+        ("abfss://c@one.x@two.dfs.core.windows.net/ds/x", False),
+        ("abfss://c@one.two.dfs.core.windows.net/ds/x", False),
+    ],
+)
+def test_a_key_is_for_the_account_that_the_client_goes_to(url, same):
+    home = "abfss://c@one.dfs.core.windows.net/ds/collection.json"
+    assert (store_of(url, {}) == store_of(home, {})) is same
+    opened = options_of(filesystem_class(url, "abfss", refuse=AccessError, known=""), url)
+    assert (opened["account_name"].lower() == "one") is same  # what adlfs makes of it
 
 
 def test_credentials_stay_with_a_redirect_to_the_same_host(fault_server, content):

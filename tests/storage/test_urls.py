@@ -195,3 +195,13 @@ def test_sizes_are_read(text, count):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(InvalidArgumentError):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    "href", ["ftp://other#@home.example/ds/x", "ftp://other?@home.example/ds/x", "//other#@home.example/ds/x"]
+)
+def test_a_host_is_allowed_by_the_name_of_the_one_that_is_gone_to(href):
+    base = "ftp://home.example/ds/collection.json"
+    with pytest.raises(AccessError, match="leads out"):
+        join(base, href, allow_hosts=("home.example",))
+    assert "other" in join(base, href, allow_hosts=("other",))
