@@ -82,8 +82,8 @@ def place_of(url: str, options: Mapping[str, Any]) -> str:
         return f"hub {_origin(hub.endpoint)} {hub.repository} {hub.revision or 'main'} {hub.path}"
     url, scheme = with_plain_scheme(url), scheme_of(url)
     kind = filesystem_class(url, scheme, refuse=InvalidArgumentError, known="s3://, gs://, az:// or hf://")
-    path = str(kind._strip_protocol(url)).rstrip("/")
     named = options_of(kind, url)
+    path = str(kind._strip_protocol(url)).rstrip("/")
     if scheme in _BUCKETS:
         server = _origin(_endpoint_of(scheme, options))
     elif scheme in _ACCOUNTS:
@@ -119,8 +119,11 @@ def _origin(url: str) -> str:
     """A server's URL without what goes without saying."""
     if not url:
         return ""
-    parts = urlsplit(url)
-    port = parts.port if parts.port != _PORTS.get(parts.scheme) else None
+    try:
+        parts = urlsplit(url)
+        port = parts.port if parts.port != _PORTS.get(parts.scheme) else None
+    except ValueError:  # of no URL: the client that is given it says so
+        return url
     return f"{parts.scheme}://{parts.hostname}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
 
 

@@ -3,7 +3,7 @@
 import weakref
 from typing import Any
 
-from mlstac.errors import MissingPackageError, MlstacError
+from mlstac.errors import InvalidArgumentError, MissingPackageError, MlstacError
 from mlstac.storage._urls import redact
 
 PACKAGES = {
@@ -50,7 +50,12 @@ def filesystem_class(url: str, scheme: str, *, refuse: type[MlstacError], known:
 
 def options_of(kind: Any, url: str) -> dict[str, Any]:
     """Options that stand in the URL itself: host, port and user of an FTP server, account of ``abfs://c@account…``."""
-    return dict(kind._get_kwargs_from_urls(url))
+    try:
+        return dict(kind._get_kwargs_from_urls(url))
+    except ValueError:  # what it says may have a part of a password in it
+        raise InvalidArgumentError(
+            f"{redact(url)} is no URL of a server; write scheme://host:port/path, with a number below 65536 as port"
+        ) from None
 
 
 def own_closing(filesystem: Any) -> None:

@@ -1,7 +1,10 @@
 """What an address of a dataset tells by itself: its name, and whose the credentials are."""
 
+import numpy as np
 import pytest
 
+import mlstac
+from mlstac.errors import InvalidArgumentError, StorageError
 from mlstac.storage import Store, assign_options, dataset_name, place_of
 
 OPTIONS = {"token": "hf_secret"}
@@ -120,6 +123,20 @@ def test_the_server_that_the_environment_names_is_part_of_the_place(name, monkey
     elsewhere = place_of(url, {})
     monkeypatch.setenv(name, "https://store.example")
     assert place_of(url, {}) == place_of(url, {"endpoint_url": "https://store.example/"}) != elsewhere
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "error", "said"),
+    [
+        ("s3://bucket/flood", {"endpoint_url": "http://127.0.0.1:99999"}, StorageError, "not a valid URI"),
+        ("ftp://host.example:port/flood", {}, InvalidArgumentError, "no URL of a server"),
+        ("ftp://me:secret@host.example:99999/flood", {}, InvalidArgumentError, "number below 65536 as port"),
+    ],
+)
+def test_a_server_that_is_none_is_told_as_such(url, options, error, said):
+    with pytest.raises(error, match=said) as caught:
+        mlstac.write([{"input": np.zeros(3)}], url, id="flood", license="MIT", storage_options=options)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_scheme_in_capitals_is_the_same_store():
