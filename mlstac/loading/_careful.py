@@ -119,8 +119,10 @@ class Careful:
             if self._run.advance():
                 return True
         except MlstacError as error:
+            if self._is_alone or hasattr(error, "of_transform"):
+                raise
             # a server that fails was asked with all patience, and would be once more
-            if self._is_alone or (isinstance(error, StorageError) and self._recipe.feed.remote):
+            if isinstance(error, StorageError) and self._recipe.feed.remote:
                 raise
         else:
             if not self._is_alone or self._taken == len(self._recipe.steps):

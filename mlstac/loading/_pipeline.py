@@ -307,6 +307,7 @@ def finish(recipe: Recipe, chunk: Chunk, waiting: Waiting) -> list[Any]:
             sent.append(output.begin_transfer(recipe.transform(batches.pop(), *generators)))
         except Exception as error:
             if not sent:
+                vars(error).update(of_transform=True)  # for whoever would make the batch again
                 raise
             sent.append(Failed(error))
             break

@@ -145,19 +145,22 @@ def test_batches_before_a_sample_without_the_tensor_come_first(tmp_path):
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_batches_before_a_transform_that_fails_come_first_and_it_is_not_asked_twice(tmp_path, prefetch):
+@pytest.mark.parametrize("error", [ZeroDivisionError, FormatError])
+@pytest.mark.parametrize("bad", [0, BAD])
+def test_batches_before_a_transform_that_fails_come_first_and_it_is_not_asked_twice(tmp_path, prefetch, error, bad):
     asked = []
 
     def transform(batch):
         asked.append(batch["number"].tolist())
-        if BAD in batch["number"]:
-            raise ZeroDivisionError("mine")
+        if bad in batch["number"]:
+            raise error("mine")
         return batch
 
     ds = mlstac.load(write(tmp_path / "ds"), framework="numpy")
     batches = ds.batches(2, transform=transform, prefetch=prefetch)
-    assert until_error(batches, ZeroDivisionError)[0] == list(range(BAD - 1))
-    assert batches.state_dict()["consumed"] == BAD - 1
+    good = bad // 2 * 2
+    assert until_error(batches, error) == (list(range(good)), "mine")
+    assert batches.state_dict()["consumed"] == good
     assert len(asked) == len({tuple(numbers) for numbers in asked})
 
 
