@@ -52,7 +52,8 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[Any]:
         # nothing else tells which loader asks: its fetcher is the caller, and knows what it will do with the batches
-        _refuse_to_be_batched(sys._getframe(1).f_locals.get("self"), self._options["batch_size"])
+        caller = sys._getframe().f_back  # none, where a thread begins with this
+        _refuse_to_be_batched(caller and caller.f_locals.get("self"), self._options["batch_size"])
         self._shared[1] = get_worker_info() is not None
         self._running = self._make(self._state)
         self._state = None

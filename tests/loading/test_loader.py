@@ -1,5 +1,7 @@
 """torch.utils.data.DataLoader over a dataset, in every way that people use it."""
 
+import _thread
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from torch.utils.data import DataLoader, Subset, random_split
 import mlstac
 from mlstac.errors import DtypeError, InvalidArgumentError, StateError
 from mlstac.loading import _samples
+from tests.waiting import wait_until
 
 # Forked workers inherit threads of other tests' frameworks, of which jax and Python 3.12 warn
 pytestmark = [
@@ -210,6 +213,12 @@ def test_batches_that_are_put_together_on_purpose_are_no_mistake(tiny, workers):
     assert sorted(whole) == [10 * number for number in range(17)]
     single = (batch["target"].tolist() for batch in mlstac.load(tiny).iterable(1))
     assert list(single) == [[10 * number] for number in range(17)]
+
+
+def test_batches_may_be_asked_for_where_no_line_of_python_is(tiny):
+    found = []
+    _thread.start_new_thread(found.extend, (mlstac.load(tiny).iterable(4),))
+    wait_until(lambda: sum(len(batch["target"]) for batch in found) == 17, "all batches have come")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
