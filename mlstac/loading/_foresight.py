@@ -34,6 +34,13 @@ MOST_BYTES = 256 * 1024 * 1024
 """Of a batch that is begun before it is asked for."""
 
 
+VAIN = 3
+"""Batches that were begun in vain one after another, from which on few are begun: as where two loaders take turns."""
+
+PAUSE = 30
+"""Batches that are then not begun, before another is."""
+
+
 class Source(Protocol):
     """What batches are read from."""
 
@@ -117,6 +124,7 @@ class Foresight:
         self._returned = 0.0
         self._foreseen: deque[tuple[range, ref[Foreseen]]] = deque()
         self._pays = True
+        self._in_vain = self._pause = 0
 
     def read(self, rows: list[int], source: Source) -> tuple[Integers, list[Slots]]:
         """Samples as an array, and their batch.
@@ -133,6 +141,7 @@ class Foresight:
         coming = self._coming(run, len(source))
         batch = None
         if found is not None:
+            self._in_vain = self._pause = 0
             samples = found.samples
             # laid out now, while the other thread copies and has no use for Python's lock; it goes on without a word
             batch = found.take(source, self._foresee(coming, source))
@@ -170,6 +179,9 @@ class Foresight:
         # a thread that has nothing to do, and all that is foreseen, is gone by the time that such a caller comes back
         if not self._pays or run.stop >= count or time.monotonic() - self._returned > _pieces.STAY_S:
             return None
+        if self._pause:
+            self._pause -= 1
+            return None
         return range(run.stop, min(run.stop + len(run) * run.step, count), run.step)
 
     def _foresee(self, run: range | None, source: Source) -> Foreseen | None:
@@ -186,6 +198,9 @@ class Foresight:
             return None
         self._claim(None)  # another thread's
         self._foreseen.append((run, ref(foreseen)))
+        self._in_vain += 1  # until it is asked for
+        if self._in_vain >= VAIN:
+            self._pause = PAUSE
         return foreseen
 
 

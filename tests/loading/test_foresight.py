@@ -156,6 +156,22 @@ def test_whatever_is_asked_for_has_the_bytes_of_a_plain_read_for_good(kept, arra
         assert same(batch, arrays, rows)
 
 
+@pytest.mark.parametrize("datasets", [1, 2])
+def test_where_loaders_take_turns_few_batches_are_begun_in_vain(kept, arrays, laid_out, datasets):
+    first = load(kept)
+    second = first if datasets == 1 else load(kept)
+    for start in range(0, COUNT, 2):
+        for ds in (first, second):
+            assert same(ask(ds, range(start, start + 2)), arrays, range(start, start + 2))
+            if datasets == 2:  # the thread that held what was foreseen is at work for the other
+                ds.feed()._foresight._foreseen.clear()
+    assert COUNT < len(laid_out) <= COUNT + datasets * 4
+    laid_out.clear()
+    for start in range(0, COUNT, 2):  # who then goes on in order alone finds batches begun again
+        assert same(ask(second, range(start, start + 2)), arrays, range(start, start + 2))
+    go_to(second, arrays, 20)
+
+
 def test_a_wrong_guess_leaves_no_memory(kept, arrays):
     ds = load(kept)
     found = go_to(ds, arrays, 20)
