@@ -132,10 +132,8 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
         If an image has no mask, or a mask no image; names the first and says how many.
     """
     if isinstance(source, Mapping):
-        groups, root = (
-            _groups_of_folders(source),
-            Path(os.path.commonpath([os.path.abspath(p) for p in source.values()])),
-        )
+        folders = {name: _absolute(folder) for name, folder in source.items()}
+        groups, root = _groups_of_folders(folders), Path(os.path.commonpath(list(folders.values())))
     else:
         found = find_images(source)
         if not found:
@@ -216,10 +214,15 @@ def _by_file(images: Sequence[ImageFile]) -> list[tuple[str, str, str, Path]]:
     return found
 
 
+def _absolute(folder: Path) -> Path:
+    """A folder's path from the root; ``..`` is taken back through links, as the system does."""
+    return Path(os.path.realpath(folder) if ".." in folder.parts else os.path.abspath(folder))
+
+
 def _groups_of_folders(folders: Mapping[str, Path]) -> dict[tuple[str, str], dict[str, Path]]:
     found = []
     for name, folder in folders.items():
-        files = find_images(Path(folder))
+        files = find_images(folder)
         if not files:
             raise FormatError(f"folder {folder} of tensor {name!r} has no images; expected .tif files")
         found += [(file.split, "-".join((*file.folders, file.path.stem)), name, file.path) for file in files]

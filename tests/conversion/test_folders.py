@@ -318,6 +318,40 @@ def test_a_dataset_is_not_converted_again(classes, tmp_path):
         mlstac.convert(tmp_path / "out", tmp_path / "again")
 
 
+@pytest.mark.parametrize(
+    ("inside", "images", "masks"),
+    [
+        (".", "pairs/images", "pairs/masks"),
+        (".", "./pairs/images", "./pairs/masks"),
+        ("pairs", "images", "masks"),
+        ("pairs/images", ".", "../masks"),
+        ("link", "../images", "../masks"),
+        (".", "pairs/images", "{here}/pairs/masks"),
+        (".", "{here}/pairs/images/../images", "{here}/pairs/masks"),
+    ],
+)
+def test_a_dict_of_folders_may_be_relative(inside, images, masks, tmp_path, monkeypatch):
+    for number in range(2):
+        write_tif(tmp_path / "pairs" / "images" / f"s{number}.tif", array(number))
+        write_tif(tmp_path / "pairs" / "masks" / f"s{number}.tif", array(number, bands=1, dtype="uint8"))
+    (tmp_path / "link").symlink_to(tmp_path / "pairs" / "masks", target_is_directory=True)
+    monkeypatch.chdir(tmp_path / inside)
+    source = {"input": images.format(here=tmp_path), "target": masks.format(here=tmp_path)}
+    mlstac.convert(source, tmp_path / "out", license="MIT")
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    assert ds.metadata.to_pandas()["file"].tolist() == ["images/s0.tif", "images/s1.tif"]
+    np.testing.assert_array_equal(ds[1]["target"], array(1, bands=1, dtype="uint8")[0])
+
+
+def test_a_step_back_out_of_a_linked_folder_is_the_systems(tmp_path):
+    write_tif(tmp_path / "far" / "images" / "a.tif", array(0))
+    write_tif(tmp_path / "far" / "masks" / "a.tif", array(0, bands=1, dtype="uint8"))
+    (tmp_path / "near").symlink_to(tmp_path / "far" / "images", target_is_directory=True)
+    source = {"input": tmp_path / "near", "target": tmp_path / "near" / ".." / "masks"}
+    mlstac.convert(source, tmp_path / "out", license="MIT")
+    assert len(mlstac.load(tmp_path / "out")) == 1
+
+
 def test_classes_without_a_label_are_refused(tmp_path):
     write_tif(tmp_path / "in" / "a.tif", array(0))
     with pytest.raises(NotFoundError, match="no label"):
