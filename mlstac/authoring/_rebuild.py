@@ -64,11 +64,11 @@ def rebuild(
     Raises
     ------
     MissingFileError
-        If there is nothing to make it of.
+        If there is nothing to make it of, or a shard is gone that the journal has.
     CatalogError
         If the shards are not as many samples as the collection says.
     ShardError
-        If a shard is damaged, or compressed and in no catalog.
+        If a shard is damaged or cut, or compressed and in no catalog.
     ExistsError
         If a writer is at work there.
     ChangedError
@@ -131,6 +131,7 @@ def _find(target: Target, session: Session) -> tuple[Collection, _Found]:
     if collection is not None:
         base = _whole_base(runs, collection)
         if base is not None:
+            _check_shards(target, base)
             return collection, _Found(base, "journal", lost)
     gathered = _Gathered(target, collection)
     shards = list(gathered.shards())
@@ -160,6 +161,22 @@ def _whole_base(runs: list[Run], collection: Collection) -> list[Run] | None:
     except (pa.ArrowException, OSError, KeyError, ValueError):
         return None
     return base
+
+
+def _check_shards(target: Target, runs: list[Run]) -> None:
+    """Raise if a shard of the journal is gone or cut: catalogs made of its rows would name bytes that nobody has."""
+    records = [record for run in runs for record in run.records()]
+    again = "put back what was written, and rebuild again; nothing was changed"
+    gone = [record.name for record in records if not target.exists(record.name)]
+    if gone:
+        raise MissingFileError(f"{target} lacks {len(gone)} of its {len(records)} shards: {_some(gone)}; {again}")
+    cut = [record.name for record in records if target.size(record.name) != record.size]
+    if cut:
+        raise ShardError(f"shards of {target} are not of the size that they were written in: {_some(cut)}; {again}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _shard_names(target: Target) -> Iterator[tuple[str, str]]:

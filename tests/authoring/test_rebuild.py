@@ -214,6 +214,25 @@ def test_a_damaged_shard_is_named(grown):
         rebuild(grown)
 
 
+@pytest.mark.parametrize("card", [False, True])
+def test_shards_that_the_journal_has_and_the_folder_does_not_are_named(grown, card):
+    mlstac.gc(grown)
+    lost, *_, cut = sorted((grown / "train").glob("*.safetensors"))
+    before = {file: file.read_bytes() for file in grown.rglob("*") if file.suffix in (".json", ".parquet")}
+    kept = cut.read_bytes()
+    os.truncate(cut, len(kept) - 8)
+    with pytest.raises(ShardError, match=f"train/{cut.name}; put back what was written"):
+        rebuild(grown, card=card)
+    held = lost.read_bytes()
+    lost.unlink()
+    with pytest.raises(MissingFileError, match=rf"lacks 1 of its \d+ shards: train/{lost.name}; put back"):
+        rebuild(grown, card=card)
+    assert all(file.read_bytes() == data for file, data in before.items())
+    lost.write_bytes(held)
+    cut.write_bytes(kept)
+    assert rebuild(grown, card=card).source == "journal"
+
+
 def test_a_file_that_is_no_shard_is_named(tmp_path):
     import safetensors.numpy
 
