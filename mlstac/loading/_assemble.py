@@ -5,6 +5,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlstac.errors import InvalidArgumentError, MlstacError
 from mlstac.frameworks import numpy_dtype
@@ -25,9 +26,9 @@ def assemble(batch: list[Slots], output: Output, *, pad: Pad | None = None) -> d
     output : Output
     pad : mapping of str to number, optional
         Tensor -> what to fill with where samples are shorter than the longest (then ``<name>_mask`` says which values
-        are real), and where a sample lacks the tensor (then ``<name>_present`` says which have it). Encoded fields that
-        are not decoded to arrays come as a list, in which None, or a text in the place of a text, stands for what a
-        sample lacks.
+        are real), and where a sample lacks the tensor (then ``<name>_present`` says which have it); a value as it
+        comes out, converted and scaled. Encoded fields that are not decoded to arrays come as a list, in which None, or
+        a text in the place of a text, stands for what a sample lacks.
 
     Raises
     ------
@@ -55,9 +56,7 @@ def assemble(batch: list[Slots], output: Output, *, pad: Pad | None = None) -> d
         if slots.view.layout.media_type is not None and (not output.decodes(slots.view) or pad.get(name) is None):
             result[name] = [pad.get(name) if item is None else item for item in output.listed(slots)]
         elif slots.view.shape is not None and slots.view.layout.media_type is None:
-            if present is not None:
-                _fill(slots, present, pad[name])
-            result[name] = output.stacked(slots)
+            result[name] = output.stacked(slots) if present is None else _filled(slots, ~present, output, pad[name])
         elif name in pad:
             result |= pad_samples(slots, output, pad[name])
         else:
@@ -113,7 +112,10 @@ def _cut(tensor: Any, sizes: list[int], edges: list[int]) -> Sequence[Any]:
     return [tensor[first:last] for first, last in pairwise(edges)]
 
 
-def _fill(slots: Slots, present: Any, value: Any) -> None:
-    dtype = numpy_dtype(slots.view.layout.dtype)
-    rows = slots.buffer.view(dtype).reshape(len(slots.begins), -1)
-    rows[~present] = check_filling(value, dtype, slots.view.name)
+def _filled(slots: Slots, lacking: NDArray[np.bool_], output: Output, value: Any) -> Any:
+    name, stored, shape = slots.view.name, slots.view.layout.dtype, slots.view.shape
+    assert shape is not None
+    filling = check_filling(value, numpy_dtype(output.made(name, stored)), name)
+    rows = slots.buffer.view(numpy_dtype(stored)).reshape(len(slots.begins), *shape)
+    rows[lacking] = 0  # a value that every conversion takes, where nothing was read
+    return output.stacked(slots, lacking=lacking, filling=filling)

@@ -90,8 +90,9 @@ class Dataset(Chosen):
         pad : mapping of str to number, optional
             Tensor -> filling. A tensor whose shape varies, or that is decoded from pictures or films, becomes one
             tensor as large as its largest sample, with ``<name>_mask`` of the axes that vary; one that samples may lack
-            is filled, with ``<name>_present`` (text with a str, any encoded field with None). Without it the first is a
-            list, the second an error if a sample lacks it.
+            is filled, with ``<name>_present`` (text with a str, any encoded field with None). The number is a value as
+            it comes out, of the dtype that ``as_dtype`` asks for, scaled or normalized; not one as stored. Without it
+            the first is a list, the second an error if a sample lacks it.
         rank, world_size : int, optional
             By default those of torch.distributed or jax.distributed, if initialised, else 0 of 1.
         prefetch : int

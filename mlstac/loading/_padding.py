@@ -24,7 +24,8 @@ def check_pad(pad: Pad | None, tensors: Mapping[str, Tensor], output: Output) ->
     NotFoundError
         If there is no such tensor.
     InvalidArgumentError
-        If a filling is no number, or, of encoded bytes, neither None nor a text where the others are texts.
+        If a filling is no number, or none of the dtype that the values come in, or, of encoded bytes, neither None nor
+        a text where the others are texts.
     """
     if pad is not None and not isinstance(pad, Mapping):
         raise InvalidArgumentError(
@@ -49,7 +50,7 @@ def check_pad(pad: Pad | None, tensors: Mapping[str, Tensor], output: Output) ->
             stored = "U16"  # if gray; which it is shows when it is read
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise InvalidArgumentError(f"pad={{{name!r}: {value!r}}} is no number to fill with")
-        check_filling(value, numpy_dtype(stored), name)
+        check_filling(value, numpy_dtype(output.made(name, stored)), name)
     return None if pad is None else dict(pad)
 
 
@@ -85,7 +86,8 @@ def pad_samples(slots: Slots, output: Output, value: Any) -> dict[str, Any]:
     real = np.zeros((len(rows), *longest), bool)
     buffer = output.allocate(real.size * numpy_dtype(stored).itemsize)
     tensor = buffer.view(numpy_dtype(stored)).reshape(real.shape)
-    tensor[...] = check_filling(value, tensor.dtype, name)
+    filling, converted = check_filling(value, numpy_dtype(output.made(name, stored)), name), output.converts(name)
+    tensor[...] = 0 if converted else filling  # every conversion takes 0
     for number, row in enumerate(rows):
         if row is not None:
             corner = (number, *(slice(size) for size in row.shape))
@@ -94,6 +96,8 @@ def pad_samples(slots: Slots, output: Output, value: Any) -> dict[str, Any]:
     fixed = tuple(axis + 1 for axis in range(len(shape)) if axis not in varying)
     mask = real.any(axis=fixed) if fixed else real
     values, dtype = output.values(slots, buffer, tensor.shape, stored=stored)
+    if converted:
+        np.copyto(values.view(numpy_dtype(dtype)).reshape(tensor.shape), filling, where=~real)
     return {
         name: output.adapter.decode(values, dtype, tensor.shape, owned=True),
         f"{name}_mask": make_mask(mask, output),
@@ -149,10 +153,18 @@ def make_mask(values: NDArray[np.bool_], output: Output) -> Any:
 
 
 def check_filling(value: Any, dtype: np.dtype[Any], name: str) -> Any:
-    """The filling as a value of the tensor's dtype; one that would wrap is refused."""
+    """The filling as a value of the dtype; one that would wrap, or become infinite or NaN, is refused."""
     limits = {"b": (0, 1)}.get(dtype.kind) or (
         (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) if dtype.kind in "iu" else None
     )
-    if limits is not None and not (value == value // 1 and limits[0] <= value <= limits[1]):  # NaN equals nothing
+    if limits is not None:
+        fits = value == value // 1 and limits[0] <= value <= limits[1]  # NaN equals nothing
+        filling = np.asarray(value).astype(dtype) if fits else None
+    else:
+        given = np.asarray(value, np.float64 if isinstance(value, int) else None)
+        with np.errstate(over="ignore", invalid="ignore"):
+            filling = given.astype(dtype)
+        fits = np.isnan(filling) == np.isnan(given) and np.isinf(filling) == np.isinf(given)
+    if not fits:
         raise InvalidArgumentError(f"pad={{{name!r}: {value}}} does not fit its dtype {dtype.name}")
-    return np.asarray(value).astype(dtype)
+    return filling

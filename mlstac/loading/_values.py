@@ -120,11 +120,19 @@ class Output:
 
     def changes(self, view: TensorView) -> bool:
         """Whether values are made of the stored bytes: converted, scaled or decoded."""
-        return view.name in self.dtypes or view.name in self.affines or view.layout.media_type is not None
+        return self.converts(view.name) or view.layout.media_type is not None
 
     def decodes(self, view: TensorView) -> bool:
         """Whether a field is pictures or films that are decoded to arrays."""
         return view.layout.media_type is not None and self.given[view.name] not in ("text", "json")
+
+    def converts(self, name: str) -> bool:
+        """Whether stored values, decoded or not, are converted to a dtype that is asked for, scaled or normalized."""
+        return name in self.dtypes or name in self.affines
+
+    def made(self, name: str, stored: str) -> str:
+        """Dtype name of values once they are converted, before a framework that lacks it holds them in a wider one."""
+        return self.dtypes.get(name, "F32" if name in self.affines else stored)
 
     def prepare(self, slots: Slots) -> None:
         """Give slots their memory: where values will be made of it, plain memory does."""
@@ -151,8 +159,11 @@ class Output:
         spread = getattr(self.adapter, "lays_out_batches", None)
         return spread is not None and device is not None and bool(spread(device))
 
-    def stacked(self, slots: Slots) -> Any:
+    def stacked(self, slots: Slots, *, lacking: NDArray[np.bool_] | None = None, filling: Any = None) -> Any:
         """One tensor of shape (batch, *shape), on the host.
+
+        Samples that lack it are told by ``lacking``, of shape (batch,); their values become the filling, which is of
+        the dtype `made`, after those that are there were converted.
 
         Raises
         ------
@@ -162,7 +173,11 @@ class Output:
         shape = slots.view.shape
         assert shape is not None
         try:
-            return self._tensor(slots, slots.buffer, (len(slots.begins), *shape), None)
+            rows = (len(slots.begins), *shape)
+            data, dtype = self.values(slots, slots.buffer, rows)
+            if lacking is not None:
+                data.view(numpy_dtype(dtype)).reshape(rows)[lacking] = filling
+            return self.decoded(slots.view.name, data, dtype, rows, None)
         except (DtypeError, FormatError):
             self.listed(slots)  # one by one: the sample at fault raises the same, and the error says which it is
             raise
