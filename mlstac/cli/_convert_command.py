@@ -57,7 +57,12 @@ def convert(
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Classes of the label from 0, with commas.", rich_help_panel=_DESCRIPTION),
+        typer.Option(
+            metavar="NAMES",
+            help="Classes of the label from 0, with commas: of class folders their names in the order of numbers that "
+            "you want, or new names for all, in the order of theirs.",
+            rich_help_panel=_DESCRIPTION,
+        ),
     ] = None,
     block_size: Annotated[
         float | None,
@@ -117,7 +122,7 @@ def convert(
         description=description,
         license=license,
         bands=bands.split(",") if bands and "," in bands else bands,
-        classes=classes.split(",") if classes else None,
+        classes=[name.strip() for name in classes.split(",")] if classes else None,
         split_by=read_division(column=split_by, block_size_m=block_size, fractions=fractions, seed=seed),
         shard_size=shard_size,
         layout=layout,

@@ -6,6 +6,7 @@ from typing import Any
 
 from mlstac.authoring import write
 from mlstac.collection import Collection, Tensor
+from mlstac.conversion._numbering import number_folders
 from mlstac.conversion._plan import Plan
 from mlstac.conversion._source import make_plan
 from mlstac.errors import InvalidArgumentError, NotFoundError
@@ -51,7 +52,10 @@ def convert(
     bands : str or sequence, optional
         Bands of the image, where the source does not name them: a sensor (``"sentinel-2-l1c"``), or names.
     classes : mapping or sequence, optional
-        Classes of the label, where the source does not name them.
+        Classes of the label, where the source does not name them: a list from value 0, or a mapping of value to name.
+        Of class folders, names that are those of the folders give each folder its number; as many other names are new
+        names for the folders, in the order of theirs (that of the numbers, where they are whole numbers). So do the
+        classes of that tensor in ``collection``.
     split_by : str or mapping, optional
         As for `mlstac.write`, of a source that has one split.
     shard_size, layout, compression, overwrite, progress
@@ -73,7 +77,8 @@ def convert(
     Raises
     ------
     InvalidArgumentError
-        If the source is of no known kind; lists those that are.
+        If the source is of no known kind; lists those that are. If it has class folders, and the classes are more or
+        fewer than they, or name some of them and not the others; lists the folders.
     FormatError, InvalidSampleError
         If the source is not what its kind says, or a sample of it cannot be written; names the file.
     MissingPackageError
@@ -93,6 +98,9 @@ def convert(
     plan, names = make_plan(source, kind, storage_options=theirs, allow_hosts=allow_hosts)
     _describe(plan, bands if bands is not None else names, classes, asked=bands is not None)
     described = _collection(plan, collection, collection_fields, path)
+    said = described.tensors[plan.label].classes if plan.numbers and plan.label else []
+    if plan.numbers and (said or classes is not None):
+        plan.numbers.update(number_folders(list(plan.numbers), said))
     samples: Any = plan.splits
     if split_by is not None:
         if len(plan.splits) > 1:

@@ -73,6 +73,7 @@ def plan_classes(root: Path) -> Plan:
             f"{'no folder of a class, or deeper' if wrong else 'it'}; expected CLASS/image.tif or SPLIT/CLASS/image.tif"
         )
     classes = sorted({file.folders[0] for file in images})
+    numbers = {name: number for number, name in enumerate(classes)}
     ids = _ids([(*file.folders, file.path.stem) for file in images], [file.path.stem for file in images])
     splits: dict[str, list[Entry]] = defaultdict(list)
     for file, id_ in zip(images, ids, strict=True):
@@ -84,11 +85,12 @@ def plan_classes(root: Path) -> Plan:
     }
     return Plan(
         "classes",
-        {split: _reading(entries, root, {}, classes) for split, entries in splits.items()},
+        {split: _reading(entries, root, {}, numbers) for split, entries in splits.items()},
         tensors,
         {"tasks": ["scene-classification"]},
         image="input",
         label="target",
+        numbers=numbers,
     )
 
 
@@ -244,7 +246,9 @@ def _ids(long: Sequence[tuple[str, ...]], short: Sequence[str]) -> list[str]:
     return list(short) if len(set(short)) == len(short) else ["-".join(parts) for parts in long]
 
 
-def _reading(entries: Sequence[Entry], root: Path, roles: Mapping[str, str], classes: Sequence[str] = ()) -> Samples:
+def _reading(
+    entries: Sequence[Entry], root: Path, roles: Mapping[str, str], numbers: Mapping[str, int] | None = None
+) -> Samples:
     def read(skip: int) -> Generator[Sample, None, None]:
         for entry in entries[skip:]:
             rasters: dict[str, Raster] = {name: read_raster(path, name=str(path)) for name, path in entry.files.items()}
@@ -252,8 +256,8 @@ def _reading(entries: Sequence[Entry], root: Path, roles: Mapping[str, str], cla
                 name: mask_array(raster) if name in roles else raster.array for name, raster in rasters.items()
             }
             properties = {"file": next(iter(entry.files.values())).relative_to(root).as_posix()}
-            if entry.label is not None:
-                tensors["target"] = np.int64(classes.index(entry.label))
+            if numbers is not None and entry.label is not None:
+                tensors["target"] = np.int64(numbers[entry.label])
                 properties["class"] = entry.label
             yield Sample(tensors, id=entry.id, properties=properties, **place(rasters))
 

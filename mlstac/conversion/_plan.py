@@ -25,3 +25,5 @@ class Plan:
     """The tensor that ``bands=`` speaks of."""
     label: str | None = None
     """The tensor that ``classes=`` speaks of."""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """Of each class folder, in the order of names; samples are read with what stands here by then."""

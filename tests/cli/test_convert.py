@@ -23,6 +23,19 @@ def test_a_folder_becomes_a_dataset(run, tmp_path):
     assert collection.license == "MIT"
 
 
+def test_classes_number_the_folders_of_their_names(run, tmp_path):
+    for number, name in enumerate(("Forest", "River", "Sea Lake")):
+        write_tif(tmp_path / "in" / name / f"{number}.tif", array(number))
+    done = run("convert", "in", "out", "--classes", "River, Forest,Sea Lake", "--license", "MIT")
+    assert done.returncode == 0, done.stderr
+    assert [int(sample["target"]) for sample in mlstac.load(tmp_path / "out", framework="numpy")] == [1, 0, 2]
+    classes = mlstac.open(tmp_path / "out").tensors["target"].classes
+    assert [item.label for item in classes] == ["River", "Forest", "Sea Lake"]
+    done = run("convert", "in", "other", "--classes", "x,y")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "the folders are 'Forest', 'River', 'Sea Lake'" in done.stderr
+
+
 def test_json_is_for_programs(run, tmp_path):
     write_dataset(tmp_path / "in")
     done = run("convert", "in/main.json", "out", "--json")

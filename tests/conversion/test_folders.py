@@ -104,6 +104,108 @@ def test_bands_and_classes_are_taken_from_the_user(classes, tmp_path):
     assert [item.name for item in collection.tensors["target"].classes] == ["x", "y"]
 
 
+@pytest.fixture
+def geo(tmp_path):
+    """Three class folders, one with a blank in its name, an image each."""
+    for number, name in enumerate(("Forest", "River", "Sea Lake")):
+        write_tif(tmp_path / "geo" / name / f"{number}.tif", array(number))
+    return tmp_path / "geo"
+
+
+def read_labels(path):
+    """What the class of each sample's folder is called, and its number."""
+    ds = mlstac.load(path, framework="numpy")
+    classes = {item.value: item.label for item in mlstac.open(path).tensors["target"].classes}
+    numbers = [int(sample["target"]) for sample in ds]
+    folders = [row["file"].split("/")[0] for row in ds.metadata.to_table().to_pylist()]
+    return {folder: (number, classes[number]) for folder, number in zip(folders, numbers, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (["River", "Forest", "Sea Lake"], {"Forest": 1, "River": 0, "Sea Lake": 2}),
+        (("Sea Lake", "River", "Forest"), {"Forest": 2, "River": 1, "Sea Lake": 0}),
+        ({0: "Sea Lake", 2: "River", 1: "Forest"}, {"Forest": 1, "River": 2, "Sea Lake": 0}),
+        ({10: "River", 20: "Forest", -1: "Sea Lake"}, {"Forest": 20, "River": 10, "Sea Lake": -1}),
+    ],
+)
+@pytest.mark.parametrize("by", ["classes", "collection"])
+def test_folders_have_the_numbers_of_the_classes_of_their_names(by, classes, expected, geo, tmp_path):
+    if by == "classes":
+        mlstac.convert(geo, tmp_path / "out", classes=classes, license="MIT")
+    else:
+        target = mlstac.Tensor(role="label", classes=classes)
+        mlstac.convert(geo, tmp_path / "out", {"license": "MIT", "tensors": {"target": target}})
+    assert read_labels(tmp_path / "out") == {name: (number, name) for name, number in expected.items()}
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["river", "FOREST", "sea_lake"],
+        ["River", "Forest", "SeaLake"],
+        [
+            {"value": 1, "name": "FOREST", "title": "Woods"},
+            {"value": 0, "name": "river"},
+            {"value": 2, "name": "Sea-Lake"},
+        ],
+    ],
+)
+def test_names_of_folders_are_known_in_whatever_case(classes, geo, tmp_path):
+    mlstac.convert(geo, tmp_path / "out", classes=classes, license="MIT")
+    assert {name: number for name, (number, _) in read_labels(tmp_path / "out").items()} == {
+        "Forest": 1,
+        "River": 0,
+        "Sea Lake": 2,
+    }
+
+
+def test_folders_that_differ_in_case_alone_are_told_apart(tmp_path):
+    for number, name in enumerate(("A b", "a b", "a-b")):
+        write_tif(tmp_path / "in" / name / f"{number}.tif", array(number))
+    mlstac.convert(tmp_path / "in", tmp_path / "out", classes=["a b", "a-b", "A b"], license="MIT")
+    assert read_labels(tmp_path / "out") == {"A b": (2, "A b"), "a b": (0, "a b"), "a-b": (1, "a-b")}
+
+
+@pytest.mark.parametrize("classes", [["x", "y", "z"], {2: "z", 0: "x", 1: "y"}])
+def test_other_names_are_new_names_in_the_order_of_the_folders(classes, geo, tmp_path):
+    mlstac.convert(geo, tmp_path / "out", classes=classes, license="MIT")
+    assert read_labels(tmp_path / "out") == {"Forest": (0, "x"), "River": (1, "y"), "Sea Lake": (2, "z")}
+    assert mlstac.load(tmp_path / "out").metadata.to_pandas()["class"].tolist() == ["Forest", "River", "Sea Lake"]
+
+
+@pytest.mark.parametrize(("classes", "first"), [(["x", "y", "z"], 0), ({2: "y", 10: "z", 1: "x"}, 1)])
+def test_folders_called_by_numbers_are_named_in_the_order_of_the_numbers(classes, first, tmp_path):
+    for number in (1, 2, 10):
+        write_tif(tmp_path / "in" / str(number) / f"{number}.tif", array(number))
+    mlstac.convert(tmp_path / "in", tmp_path / "out", classes=classes, license="MIT")
+    labels = read_labels(tmp_path / "out")
+    assert {folder: name for folder, (_, name) in labels.items()} == {"1": "x", "2": "y", "10": "z"}
+    assert labels["1"][0] == first
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (["x", "y"], r"2 classes \('x', 'y'\) cannot stand for 3 folders"),
+        ([], r"0 classes \(none\) cannot stand for 3 folders"),
+        ([f"c{number}" for number in range(21)], r"'c18', 'c19' … \(21 in all\)\) cannot"),
+        (["Forest"], r"1 class \('Forest'\) cannot stand for 3 folders"),
+        (["Forest", "River", "Sea Lake", "Other"], "4 classes"),
+        (["River", "Forest", "Lake"], "no folder is called 'Lake', and no class is called 'Sea Lake'"),
+        (["River", "Forest", "forest"], "a folder is named twice, and no class is called 'Sea Lake'"),
+        ({0: "x", 1: "River", 2: "z"}, "no folder is called 'x', 'z', and no class is called 'Forest', 'Sea Lake'"),
+        ({1: "x", 2: "y", 3: "z"}, "which folders the values 1, 2, 3 are.*0 to 2"),
+    ],
+)
+def test_classes_that_are_not_those_of_the_folders_are_refused(classes, words, geo, tmp_path):
+    with pytest.raises(InvalidArgumentError, match=words) as caught:
+        mlstac.convert(geo, tmp_path / "out", classes=classes, license="MIT")
+    assert "the folders are 'Forest', 'River', 'Sea Lake'" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("form", ["folders", "split", "suffix", "bare", "dict"])
 def test_images_and_masks_become_pairs(form, tmp_path):
     root = tmp_path / "in"
