@@ -50,7 +50,7 @@ def check_dtypes(
         try:
             held[name] = adapter.check_dtype(dtype, narrow=narrow)
         except DtypeError as error:
-            raise DtypeError(f"tensor {name!r}: {error}") from error
+            raise DtypeError(f"tensor {name!r}: {error}{_narrowed(adapter, name, dtype)}") from error
     changed = {name: numpy_dtype(held[name]).name for name, dtype in dtypes.items() if held[name] != dtype}
     widened = [f"{name!r} from {dtypes[name]} to {held[name]}" for name in changed]
     if widened and announce and not narrow:
@@ -61,6 +61,18 @@ def check_dtypes(
             stacklevel=_callers_level(),
         )
     return held
+
+
+def _narrowed(adapter: Adapter, name: str, dtype: str) -> str:
+    """How to ask for one tensor as a framework holds it narrowed, if it does."""
+    try:
+        held = numpy_dtype(adapter.check_dtype(dtype, narrow=True)).name
+    except DtypeError:
+        return ""
+    return (
+        f"; as_dtype={{{name!r}: {held!r}}} does so for this tensor alone, label or not "
+        f"(a word, as_dtype={held!r}, leaves labels out)"
+    )
 
 
 def check_placed(adapter: Adapter, dtypes: Mapping[str, str], device: Any) -> None:

@@ -162,8 +162,11 @@ class TestJaxWithout64Bits:
         jax.config.update("jax_enable_x64", False)
 
     def test_it_is_refused_before_any_batch(self, dtype, narrow):
-        with pytest.raises(DtypeError, match=rf"tensor 'dem': jax holds {dtype} only.*jax_enable_x64.*narrow=True"):
+        with pytest.raises(
+            DtypeError, match=rf"tensor 'dem': jax holds {dtype} only.*jax_enable_x64.*narrow=True"
+        ) as told:
             check_dtypes(get_adapter("jax"), {"dem": dtype})
+        assert f"as_dtype={{'dem': '{NUMPY_DTYPES[narrow].name}'}}" in str(told.value)
 
     def test_decoding_it_without_a_check_is_refused_too(self, dtype, narrow):
         with pytest.raises(DtypeError, match="jax_enable_x64"):

@@ -180,3 +180,18 @@ def test_64_bits_are_refused_at_load_or_narrowed_as_asked(tmp_path, narrow):
     assert ds[0]["x"].dtype == jnp.int32
     (batch,) = ds.batches(2)
     assert batch["x"].tolist() == [[2**31 - 1, -5], [0, 1]]
+
+
+def test_a_label_of_64_bits_is_told_the_dtype_to_ask_for_by_name(tmp_path):
+    label = {"y": mlstac.Tensor(role="label"), "x": mlstac.Tensor()}
+    rows = [{"x": np.float64(0.5), "y": np.int64(number)} for number in (7, -5)]
+    mlstac.write(rows, tmp_path / "wide", id="wide", license="CC0-1.0", tensors=label)
+    with pytest.raises(DtypeError, match=r"'y': jax holds I64 only.*narrow=True") as told:
+        mlstac.load(tmp_path / "wide", framework="jax", as_dtype="float32")
+    assert "as_dtype={'y': 'int32'} does so for this tensor alone" in str(told.value)
+    assert "a word, as_dtype='int32', leaves labels out" in str(told.value)
+    with pytest.raises(DtypeError, match=r"'x': jax holds F64 only.*as_dtype=\{'x': 'float32'\} does so"):
+        mlstac.load(tmp_path / "wide", framework="jax", as_dtype={"y": "int32"})
+    ds = mlstac.load(tmp_path / "wide", framework="jax", as_dtype={"x": "float32", "y": "int32"})
+    (batch,) = ds.batches(2)
+    assert (batch["y"].dtype, batch["y"].tolist()) == (jnp.int32, [7, -5])
