@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, cast
 
+from mlstac.authoring._hub_bars import without_bars
 from mlstac.authoring._progress import sending
 from mlstac.errors import (
     AccessError,
@@ -95,7 +96,8 @@ class Seat:
         """
         sizes = {path: len(file) if isinstance(file, bytes) else file.stat().st_size for path, file in files.items()}
         paths = list(files)
-        with self.named("uploading to"), sending(sum(sizes.values()), progress) as sent:
+        bars = without_bars(self._client)
+        with self.named("uploading to"), bars, sending(sum(sizes.values()), progress) as sent:
             additions: list[Any] = []
             for start in range(0, len(paths), _AT_ONCE):
                 batch = [

@@ -16,6 +16,7 @@ import pytest
 from tqdm import tqdm
 
 import mlstac
+from mlstac.authoring._hub_bars import without_bars
 from mlstac.authoring._hub_seat import counted_addition
 from tests.authoring.test_publish import author, files_of, samples
 from tests.servers.hub import File
@@ -169,6 +170,84 @@ def test_a_bar_draws_the_bytes_as_they_go(hub, tmp_path):
     assert f"{tqdm.format_sizeof(size)}/{tqdm.format_sizeof(size)}" in said
     (chips / "README.md").write_text("# better\n")
     assert "%|" not in draw(False)
+
+
+_WRITE = """
+import sys
+import numpy as np
+import mlstac
+
+def samples(start, stop):
+    for number in range(start, stop):
+        yield mlstac.Sample({"x": np.full((4, 8, 8), number, np.int32)})
+
+said = {"license": "MIT", "card": False, **({} if sys.argv[2] == "None" else {"progress": sys.argv[2] == "True"})}
+mlstac.write(samples(0, 3), sys.argv[1], id="x", **said)
+mlstac.append(sys.argv[1], samples(3, 5), card=False, progress=said.get("progress"))
+"""
+
+
+@pytest.mark.parametrize("progress", [True, False, None])
+def test_the_bars_of_the_client_are_not_drawn_beside_ours_nor_where_nobody_looks(hub, chips, progress, tmp_path):
+    def said(*command):
+        environment = {**os.environ, **hub.environment, "COLUMNS": "100", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        done = subprocess.run(
+            [sys.executable, "-c", *command], env=environment, capture_output=True, text=True, check=False, timeout=100
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    published = said(_PROGRAM, json.dumps([str(chips), URL, {"progress": progress}]))
+    written = said(_WRITE, "hf://datasets/me/written", str(progress))
+    assert len(hub.repositories) == 2
+    if progress:
+        assert set(re.findall(r"([^\r\n]*?):? +\d+%\|", published)) == {"upload"}
+        assert "upload: 100%|" in written
+        assert "LFS" not in published + written
+    else:
+        assert (published, written) == ("", "")
+
+
+@pytest.fixture
+def bars():
+    """The bars of the Hub's client in this process, all shown before and after."""
+    from huggingface_hub import constants, utils
+
+    assert constants.HF_HUB_DISABLE_PROGRESS_BARS is None
+    utils.enable_progress_bars()
+    yield utils
+    utils.enable_progress_bars()
+
+
+def test_the_bars_of_the_client_are_as_before_once_the_last_of_two_uploads_is_over(bars):
+    import huggingface_hub
+
+    bars.disable_progress_bars("mine")
+    bars.enable_progress_bars("mine.small")
+    first, second = without_bars(huggingface_hub), without_bars(huggingface_hub)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert bars.are_progress_bars_disabled()
+    second.__exit__(None, None, None)
+    assert not bars.are_progress_bars_disabled()
+    assert bars.are_progress_bars_disabled("mine")
+    assert not bars.are_progress_bars_disabled("mine.small")
+
+
+def test_bars_of_the_client_that_were_off_stay_off_and_those_turned_on_meanwhile_stay_on(bars):
+    import huggingface_hub
+
+    bars.disable_progress_bars()
+    with without_bars(huggingface_hub):
+        pass
+    assert bars.are_progress_bars_disabled()
+    bars.enable_progress_bars()
+    with without_bars(huggingface_hub):
+        bars.enable_progress_bars()
+        bars.disable_progress_bars("mine")
+    assert not bars.are_progress_bars_disabled()
+    assert bars.are_progress_bars_disabled("mine")
 
 
 def test_a_file_that_is_sent_once_more_is_drawn_once(tmp_path):

@@ -38,6 +38,7 @@ def test_there_and_back_by_s3(run_with, moto_s3, flood, tmp_path):
 def test_there_and_back_by_the_hub(run_with, hub, flood, tmp_path):
     done = run_with(hub.environment, "publish", flood, "hf://datasets/me/flood", "--private", "--tag", "v1", "--json")
     assert done.returncode == 0, done.stderr
+    assert "%|" not in done.stderr  # of the Hub's client neither
     said = json.loads(done.stdout)
     assert said["url"] == "hf://datasets/me/flood"
     assert hub.repositories["me/flood"].tags == {"v1": said["commit"]}
