@@ -38,6 +38,13 @@ class Garbage:
     young: dict[str, int] = field(default_factory=dict, repr=False)
     """Bytes of each file that nothing names, and that was left because it is young."""
 
+    def __repr__(self) -> str:
+        names = [repr(name) for name in list(self.files)[:3]] + ["…"] * (len(self.files) > 3)
+        count = f"{say_count(len(self.files), 'file')}, {say_bytes(self.nbytes)}"
+        files = f"{count}: {', '.join(names)}" if self.files else "no files"
+        young = f", {len(self.young)} young" if self.young else ""
+        return f"Garbage({files}{young}, kept={self.kept}, dry_run={self.dry_run})"
+
     @property
     def nbytes(self) -> int:
         """Bytes of all of them."""

@@ -350,3 +350,16 @@ def test_whatever_was_done_before_what_is_left_is_what_is_named(tmp_path_factory
     assert without_journal(files(path)) == named(path)
     assert values(path) == wanted
     assert json.loads((path / "collection.json").read_text())["ml:train"]["n_items"] == len(wanted)
+
+
+def test_the_repr_says_how_much_it_is(tmp_path):
+    write(tmp_path / "x", 0, 9)
+    write(tmp_path / "x", 20, 29, overwrite=True)
+    found = mlstac.gc(tmp_path / "x", dry_run=True)
+    names = list(found.files)
+    assert len(names) > 3
+    start = f"Garbage({len(names)} files, {found.nbytes / 1000:.1f} kB: {', '.join(map(repr, names[:3]))}, …, kept="
+    assert repr(found).startswith(start)
+    assert repr(found).endswith("dry_run=True)")
+    mlstac.gc(tmp_path / "x")
+    assert repr(mlstac.gc(tmp_path / "x")) == "Garbage(no files, kept=[], dry_run=False)"
