@@ -160,7 +160,7 @@ def _remote_error(shown: str, error: Exception) -> StorageError:
     cause: BaseException = error
     while isinstance(cause, FileNotFoundError) and cause.__cause__ is not None:
         cause = cause.__cause__
-    status = getattr(cause, "status", None)
+    status = getattr(cause, "status", None) or getattr(cause, "status_code", None)  # the latter of Azure's client
     if status in (401, 403) or isinstance(cause, PermissionError):
         says = f" (HTTP {status})" if status else ""
         return AccessError(f"{shown} is refused{says}; pass credentials as storage options")

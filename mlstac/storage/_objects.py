@@ -9,6 +9,7 @@ from typing import Any
 
 from mlstac.errors import AccessError, FormatError, InvalidArgumentError, MissingFileError, ShardError, StorageError
 from mlstac.storage._answers import Version
+from mlstac.storage._conditions import AZURE
 from mlstac.storage._filesystems import filesystem_class, options_of, own_closing
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read, Scatter
@@ -192,12 +193,12 @@ def named_error(error: Exception, url: str, *, stall_s: float) -> Exception:
     text = said.lower().replace(" ", "")
     if isinstance(error, FileNotFoundError | IsADirectoryError) or "nosuchbucket" in text:
         return MissingFileError(f"{shown}: no such file; check the URL, and that the upload is complete")
-    if isinstance(error, PermissionError) or any(word in text for word in _REFUSED):
-        return AccessError(
-            f"{shown}: access refused; give credentials in storage_options (or, for public data on S3, "
-            f"storage_options={{'anon': True}})"
-        )
     status = _status_of(error)
+    if isinstance(error, PermissionError) or status in (401, 403) or any(word in text for word in _REFUSED):
+        azure = scheme_of(url) in AZURE
+        which = "connection_string, account_key, sas_token or credential" if azure else "credentials"
+        public = "" if azure else " (or, for public data on S3, storage_options={'anon': True})"
+        return AccessError(f"{shown}: access refused; give {which} in storage_options{public}")
     if status in (408, 429) or status >= 500 or getattr(error, "errno", None) == errno.EBUSY:
         busy = status in (429, 503) or status == 0
         return TransientError(f"the store answered {status or 'that it is busy'}", throttled=busy)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from base64 import b64encode
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from mlstac.errors import (
     UnavailableError,
 )
 from mlstac.storage import Store
-from tests.servers.plugin import azure_connection
+from tests.servers.plugin import AZURE_KEY, azure_connection
 
 SIDE = 24
 
@@ -229,6 +230,19 @@ def test_refused_credentials_are_named_without_the_secret(host, chips, no_waits)
     with pytest.raises(AccessError, match="storage_options") as failed:
         host.publish(chips)
     assert_secretless(failed.value, host)
+
+
+def test_a_wrong_key_of_azure_is_an_error_of_access_that_says_what_to_give(azurite, chips):
+    wrong = {"connection_string": azure_connection(azurite).replace(AZURE_KEY, b64encode(b"another" * 9).decode())}
+    for call in (
+        lambda: mlstac.publish(chips, "az://container/wrong", storage_options=wrong),
+        lambda: mlstac.write([{"x": 1}], "az://container/wrong", storage_options=wrong),
+    ):
+        with pytest.raises(AccessError, match=r"storage_options, or as AZURE_STORAGE_CONNECTION_STRING has them$"):
+            call()
+    for call in (mlstac.load, mlstac.open):
+        with pytest.raises(AccessError, match=r"give connection_string, account_key, sas_token or credential in sto"):
+            call("az://container/wrong", storage_options=wrong)
 
 
 def test_a_dataset_that_is_not_whole_is_not_uploaded(host, chips):
