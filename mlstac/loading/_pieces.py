@@ -102,16 +102,8 @@ def _help_out(pieces: Pieces, then: "Meanwhile | None") -> "Meanwhile | None":
 def in_pieces(count: int, work: Callable[[int, int], object], *, size: int) -> None:
     """Do some work in this thread and in another, which take its pieces in turn; return when all are done.
 
-    Only where the work lets go of Python's lock, as numpy's copies do. An error of either is raised here.
-
-    Parameters
-    ----------
-    count : int
-        Rows.
-    work : callable
-        Does rows from the first to before the last.
-    size : int
-        Rows of a piece.
+    Only where the work lets go of Python's lock, as numpy's copies do. An error of either is raised here. Arguments are
+    those of `Pieces.add`.
     """
     # no halves: the other thread may be a tenth of a millisecond late, of half a millisecond
     pieces = Pieces()
