@@ -21,8 +21,10 @@ def wait_until(condition, what):
 
 
 @contextmanager
-def ctrl_c():
+def ctrl_c(*, unnoticed=False):
     """Yield a function that presses Ctrl-C for another thread, until this program hears it: which it does once.
+
+    With `unnoticed` the thread that presses takes the signal itself, so that it wakes nobody.
 
     A signal that comes between Python's last look and a wait for a lock is heard when the wait is over, and no sooner;
     a user presses again.
@@ -34,8 +36,14 @@ def ctrl_c():
             heard.append(True)
             raise KeyboardInterrupt
 
+    def send():
+        if unnoticed:
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
     def press():
-        wait_until(lambda: heard or os.kill(os.getpid(), signal.SIGINT), "Ctrl-C is heard")
+        wait_until(lambda: heard or send(), "Ctrl-C is heard")
 
     before = signal.signal(signal.SIGINT, hear)
     try:

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import signal
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +12,7 @@ from mlstac.errors import MissingFileError, StorageError
 from mlstac.storage import Fetcher, file_size, join, open_server, read_bytes
 from tests.servers.plugin import free_port
 from tests.storage.conftest import assert_fetches
-from tests.waiting import PATIENCE_S, wait_until
+from tests.waiting import PATIENCE_S, ctrl_c, wait_until
 
 
 @pytest.fixture
@@ -192,31 +191,21 @@ class Waiting(threading.Event):
 
 def test_waiting_heeds_a_ctrl_c_that_wakes_nobody(folder):
     """As one does that comes between Python's last look and the wait: here another thread takes the signal."""
-    heard = []
+    with ctrl_c(unnoticed=True) as press, open_server(folder) as server:
+        closed = server._closed = Waiting()
 
-    def hear(*_):
-        if not heard:
-            heard.append(True)
-            raise KeyboardInterrupt
+        def press_while_it_waits():
+            closed.begun.wait(PATIENCE_S)
+            press()
 
-    def press():
-        closed.begun.wait(PATIENCE_S)
-        wait_until(lambda: heard or signal.pthread_kill(threading.get_ident(), signal.SIGINT), "Ctrl-C is heard")
-
-    before = signal.signal(signal.SIGINT, hear)
-    try:
-        with open_server(folder) as server:
-            closed = server._closed = Waiting()
-            other, rescue = threading.Thread(target=press), threading.Timer(PATIENCE_S / 2, closed.set)
-            other.start()
-            rescue.start()
-            with pytest.raises(KeyboardInterrupt):
-                server.wait()
-            rescue.cancel()
-            assert not closed.is_set()
-            other.join()
-    finally:
-        signal.signal(signal.SIGINT, before)
+        other, rescue = threading.Thread(target=press_while_it_waits), threading.Timer(PATIENCE_S / 2, closed.set)
+        other.start()
+        rescue.start()
+        with pytest.raises(KeyboardInterrupt):
+            server.wait()
+        rescue.cancel()
+        assert not closed.is_set()
+        other.join()
 
 
 def test_a_file_that_is_replaced_has_another_etag(server, folder):
