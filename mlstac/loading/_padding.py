@@ -1,5 +1,6 @@
 """Samples of differing shape filled up to one tensor, and which of its values are real."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -160,6 +161,8 @@ def check_filling(value: Any, dtype: np.dtype[Any], name: str) -> Any:
     if limits is not None:
         fits = value == value // 1 and limits[0] <= value <= limits[1]  # NaN equals nothing
         filling = np.asarray(value).astype(dtype) if fits else None
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        filling, fits = None, False
     else:
         given = np.asarray(value, np.float64 if isinstance(value, int) else None)
         with np.errstate(over="ignore", invalid="ignore"):

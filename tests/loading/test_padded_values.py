@@ -141,6 +141,7 @@ def test_counts_that_paddle_lacks_are_filled_as_asked(tmp_path):
         ("int64", "mask", float("nan")),
         ("float16", "crop", 70_000),
         ("float32", "photo", 1e39),
+        ("float64", "crop", -(10**400)),
     ],
 )
 def test_a_filling_that_the_dtype_asked_for_does_not_hold_is_refused_at_the_call(folder, dtype, name, filling):
