@@ -14,6 +14,27 @@ def is_samples(some: Any) -> bool:
     return hasattr(some, "__iter__") or hasattr(some, "__getitem__")
 
 
+def check_returned(some: Any, what: str) -> Any:
+    """What a callable returned, if that is samples.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is not; the message begins with ``what`` returned it.
+    """
+    if is_samples(some):
+        return some
+    kind = "None" if some is None else f"an object of type {type(some).__name__}"
+    mend = ""
+    if some is None:
+        mend = "; is a `yield` or `return` missing?"
+    elif isinstance(some, Sample | Mapping):
+        mend = "; put a single sample into a list"
+    raise InvalidArgumentError(
+        f"{what} returned {kind}, where an iterable of samples was expected (dicts of arrays, or mlstac.Sample){mend}"
+    )
+
+
 def each_sample(some: Iterable[Any], *, batched: bool, start: int = 0) -> Iterator[Any]:
     """Yield the samples one by one.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlstac.authoring._iterables import each_sample
+from mlstac.authoring._iterables import check_returned, each_sample
 from mlstac.authoring._journal import PRIVATE, Journal, Run
 from mlstac.authoring._remote import open_target
 from mlstac.authoring._remote_part import RemotePart
@@ -98,7 +98,8 @@ def _write(job: PartJob, target: Target) -> None:
         with Writer.of_part(
             target, job.collection, number=job.number, home=home, folder=job.folder, **job.options
         ) as writer:
-            for number, sample in enumerate(each_sample(job.part(), batched=job.batched)):
+            samples = check_returned(job.part(), job.what)
+            for number, sample in enumerate(each_sample(samples, batched=job.batched)):
                 split = job.split
                 if job.splitting is not None:
                     split = job.splitting.split_of(sample, writer.tensors, number=number)

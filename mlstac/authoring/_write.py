@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mlstac.authoring._iterables import count_samples, each_sample, has_index, is_samples
+from mlstac.authoring._iterables import check_returned, count_samples, each_sample, has_index, is_samples
 from mlstac.authoring._prefix import Prefix, Prefixed
 from mlstac.authoring._splitting import Splitting, read_splitting
 from mlstac.authoring._writer import Writer
@@ -136,7 +136,7 @@ def feed(
         start = 0
         iterable: Any = some
         if callable(some) and not is_samples(some):
-            iterable = some(writer.skip(split))
+            iterable = check_returned(some(writer.skip(split)), f"the callable of split {split!r}")
         elif splitting is None and not batched and has_index(some) and not isinstance(some, list | tuple):
             start = writer.skip_to(split, some if prefix is None else Prefixed(some, prefix))
         for number, given in enumerate(each_sample(iterable, batched=batched, start=start), start=start):

@@ -280,6 +280,29 @@ def test_parts_that_are_none_are_refused_before_anything_is_made(tmp_path, parts
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (1, "returned an object of type int, where an iterable of samples was expected"),
+        (None, r"returned None, .*`yield` or `return` missing"),
+        ("scene", "returned an object of type str"),
+        ({"x": np.zeros(3)}, "returned an object of type dict, .*put a single sample into a list"),
+        (Sample({"x": np.zeros(3)}), "returned an object of type Sample, .*put a single sample into a list"),
+    ],
+)
+def test_a_part_that_returns_no_samples_is_named_and_the_others_stay(tmp_path, returned, message):
+    parts = [partial(read_scene, 0), lambda: returned, partial(read_scene, 1)]
+    with pytest.raises(InvalidArgumentError, match=f"part 1 of split 'train' {message}"):
+        write(parts, tmp_path)
+    with (
+        ThreadPoolExecutor(2) as executor,
+        pytest.raises(InvalidArgumentError, match=f"part 1 of split 'train' {message}"),
+    ):
+        write(parts, tmp_path, executor=executor)
+    write([parts[0], list, parts[2]], tmp_path)
+    check_scenes(tmp_path, 2)
+
+
 def test_a_part_that_no_process_can_be_sent_is_named(tmp_path):
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor,
