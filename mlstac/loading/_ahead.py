@@ -11,8 +11,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
-from typing import Any, NamedTuple
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+from mlstac.storage import LOOK_S
 
 
 class End(NamedTuple):
@@ -23,6 +25,17 @@ class End(NamedTuple):
 
 Made = list[Any] | End
 """What is handed over at once: some batches, or the end."""
+
+Item = TypeVar("Item")
+
+
+def receive(queue: "SimpleQueue[Item]") -> Item:
+    """What comes next out of a queue, waited for in a way that Ctrl-C ends."""
+    while True:
+        try:
+            return queue.get(timeout=LOOK_S)
+        except Empty:
+            continue
 
 
 class Ahead(ABC):

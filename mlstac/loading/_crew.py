@@ -12,7 +12,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from mlstac.loading._ahead import Ahead, End, Made
+from mlstac.loading._ahead import Ahead, End, Made, receive
 from mlstac.loading._pipeline import Chunk, Plan, Recipe, Waiting, finish, make_plans
 
 WORKERS = 2
@@ -74,7 +74,7 @@ class Crew(Ahead):
         self._start(_work, jobs, threading.Lock(), self._tickets, self._permits, waiting)
 
     def _receive(self) -> Made:
-        return self._tickets.get().get()
+        return receive(receive(self._tickets))
 
 
 def _work(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlstac.errors import MlstacError
-from mlstac.loading._ahead import Ahead, End, Made
+from mlstac.loading._ahead import Ahead, End, Made, receive
 from mlstac.loading._assemble import assemble_all
 from mlstac.loading._chunks import CHUNK_BYTES, GROWTH, Reading, chunk_steps
 from mlstac.loading._feed import Feed, is_tiny
@@ -342,7 +342,7 @@ class Pipeline(Ahead):
         self._start(_run, recipe, self._ready, self._permits, waiting)
 
     def _receive(self) -> Made:
-        return self._ready.get()
+        return receive(self._ready)
 
 
 def _run(recipe: Recipe, ready: "SimpleQueue[Made]", permits: "SimpleQueue[None]", waiting: Waiting) -> None:

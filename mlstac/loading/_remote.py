@@ -17,7 +17,7 @@ from mlstac.loading._plan import GAP_BYTES, plan_reads, stagger
 from mlstac.loading._shards import Shards
 from mlstac.loading._slots import Slots
 from mlstac.loading._view import Pieces, TensorView, merge_pieces
-from mlstac.storage import Read
+from mlstac.storage import Read, result_of
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -157,7 +157,7 @@ class Pending:
 
     def _arrive(self) -> None:
         if self._future is not None:
-            self._future.result()
+            result_of(self._future)
         for step in self._requests.after:
             step()
 

@@ -14,8 +14,10 @@ from mlstac.storage._server import Server, open_server
 from mlstac.storage._sizes import parse_size
 from mlstac.storage._store import Store, Stored
 from mlstac.storage._urls import is_http, is_remote, join, local_path, parent, redact, scheme_of, without_secrets
+from mlstac.storage._waiting import LOOK_S, result_of
 
 __all__ = [
+    "LOOK_S",
     "Cache",
     "Download",
     "Fetcher",
@@ -46,6 +48,7 @@ __all__ = [
     "place_of",
     "read_bytes",
     "redact",
+    "result_of",
     "scheme_of",
     "without_secrets",
 ]

@@ -16,6 +16,7 @@ from mlstac.storage._fetcher import Fetcher
 from mlstac.storage._options import StorageOptions
 from mlstac.storage._reads import Read
 from mlstac.storage._urls import local_path, redact
+from mlstac.storage._waiting import result_of
 
 _BLOCK_BYTES = 8_388_608
 _MOST_BYTES_AHEAD = 134_217_728
@@ -176,7 +177,7 @@ def _fetch_all(
                 break
             partial, buffer, future = ahead[0]
             if future is not None:
-                future.result()
+                result_of(future)
                 partial.write(buffer)
                 tell(len(buffer))
             ahead.popleft()

@@ -20,6 +20,7 @@ from mlstac.storage._reads import Read, check_read
 from mlstac.storage._retry import Clock, Retry
 from mlstac.storage._schedule import Job
 from mlstac.storage._sizes import parse_size
+from mlstac.storage._waiting import result_of
 from mlstac.storage._web import origin_of
 
 SMALL_FILE_BYTES = 64_000_000
@@ -108,7 +109,7 @@ class Fetcher:
         """
         future = self.submit(reads)
         try:
-            future.result()
+            result_of(future)
         except BaseException:
             future.cancel()  # Ctrl-C: what is under way must not go on
             raise

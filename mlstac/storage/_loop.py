@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future, InvalidStateError, Thread
 from typing import Any
 
 from mlstac.errors import StorageError
+from mlstac.storage._waiting import result_of
 
 _ADDRESS_LIFE_S = 60.0
 
@@ -152,7 +153,7 @@ class LoopThread:
             raise closed_error() from None
         self.watch(future)
         try:
-            return future.result()
+            return result_of(future)
         except CancelledError:
             raise closed_error() from None
 

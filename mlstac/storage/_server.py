@@ -10,12 +10,10 @@ from urllib.parse import quote
 from mlstac.errors import MissingFileError, StorageError
 from mlstac.storage._loop import LoopThread
 from mlstac.storage._urls import local_path
+from mlstac.storage._waiting import LOOK_S
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-_LOOK_S = 1.0
-"""Who waits looks up so often: a signal that came just before a wait is heard only when it is over."""
 
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -71,7 +69,7 @@ class Server:
 
     def wait(self) -> None:
         """Wait until the server is closed, or Ctrl-C is pressed: for a command that serves in the foreground."""
-        while not self._closed.wait(_LOOK_S):
+        while not self._closed.wait(LOOK_S):
             pass
 
     def close(self) -> None:

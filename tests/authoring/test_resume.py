@@ -55,8 +55,8 @@ def test_whole_shards_are_not_written_again(tmp_path):
 
 
 def test_a_callable_that_returns_no_samples_is_told_what_was_expected(tmp_path):
-    with pytest.raises(InvalidArgumentError, match=r"callable of split 'val' returned None, .*`yield` or `return`"):
-        authoring.write({"val": lambda skip: None}, tmp_path / "out", id="x")
+    with pytest.raises(InvalidArgumentError, match=r"callable of split 'test' returned None, .*`yield` or `return`"):
+        authoring.write({"test": lambda skip: None}, tmp_path / "out", id="x")
 
 
 def test_a_callable_is_told_how_many_samples_to_leave_out(tmp_path):

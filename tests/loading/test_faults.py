@@ -357,7 +357,8 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_where_it_was(chips, fault_s
     assert second.stderr == ""
 
 
-def test_an_interrupt_while_a_server_stalls_is_heeded(chips, fault_server):
+@pytest.mark.parametrize("unnoticed", [False, True])
+def test_an_interrupt_while_a_server_stalls_is_heeded(chips, fault_server, unnoticed):
     server = fault_server(chips[0])
     ds = load(server)
     ds[0]
@@ -370,7 +371,7 @@ def test_an_interrupt_while_a_server_stalls_is_heeded(chips, fault_server):
 
     for read in (lambda: next(iter(ds.batches(4))), lambda: ds[9], lambda: ds[[3, 20]]):
         before = server.count
-        with ctrl_c() as press:
+        with ctrl_c(unnoticed=unnoticed) as press:
             thread = threading.Thread(target=interrupt, args=[press])
 
             def start_and_read(read=read, thread=thread):

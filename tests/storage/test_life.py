@@ -294,9 +294,10 @@ reads = [Read(sys.argv[1], n, n + 1000, [(0, memoryview(bytearray(1000)))]) for 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_ctrl_c_ends_a_fetch_and_the_next_works(server, content):
+@pytest.mark.parametrize("unnoticed", [False, True])
+def test_ctrl_c_ends_a_fetch_and_the_next_works(server, content, unnoticed):
     server.fail("stall", times=None)
-    with Fetcher(timeout_s=60) as fetcher, ctrl_c() as press:
+    with Fetcher(timeout_s=60) as fetcher, ctrl_c(unnoticed=unnoticed) as press:
 
         def wait_and_press():
             wait_until(lambda: server.count > 0, "a request is out")

@@ -14,7 +14,18 @@ from mlstac.errors import AccessError, MissingFileError, MlstacError
 from mlstac.loading.original._document import SPLITS, FileSplit
 from mlstac.loading.original._names import sample_name
 from mlstac.loading.original._sample_file import LIMIT_BYTES, SampleFile, open_sample
-from mlstac.storage import Fetcher, is_http, is_remote, join, local_path, parent, parse_hub, read_bytes, redact
+from mlstac.storage import (
+    Fetcher,
+    is_http,
+    is_remote,
+    join,
+    local_path,
+    parent,
+    parse_hub,
+    read_bytes,
+    redact,
+    result_of,
+)
 
 SUFFIXES = (".safetensors.gz", ".safetensors")
 LOOK_AT = 8
@@ -155,7 +166,7 @@ def read_samples(urls: Sequence[str], fetcher: Fetcher) -> list[SampleFile]:
     if urls and is_remote(urls[0]):
         future = fetcher.submit_files(urls, limit_bytes=LIMIT_BYTES)
         try:
-            stored = future.result()
+            stored = result_of(future)
         except BaseException:
             future.cancel()  # Ctrl-C: what is under way must not go on
             raise
