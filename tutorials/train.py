@@ -9,6 +9,7 @@ The folder gets ``checkpoint.pt`` and ``log.jsonl``, one line a step. Tutorial 3
 """
 
 import argparse
+import gc
 import itertools
 import json
 import os
@@ -16,7 +17,9 @@ import zlib
 from pathlib import Path
 
 import torch
-import torch.distributed
+
+# Not left to DistributedDataParallel: imported when there is a process group, its functions hold that group for ever
+import torch.distributed.nn
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -42,7 +45,9 @@ def main():
         return
     torch.distributed.init_process_group("gloo")
     train_network(options, world=torch.distributed.get_world_size(), first=torch.distributed.get_rank() == 0)
-    # The network is gone by now: torch sometimes aborts where one that processes share outlives their connection
+    # The network is in cycles of references, and holds the group until it is collected. A group that is held when
+    # Python ends still has threads, and those may abort the process
+    gc.collect()
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

@@ -343,6 +343,8 @@ import sys, torch.distributed as dist, mlstac
 dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=int(sys.argv[1]), world_size=2)
 ds = mlstac.load({str(tiny)!r}, framework="torch")
 print([batch["target"].tolist() for batch in ds.batches(4)])
+dist.barrier()
+dist.destroy_process_group()
 """
     command = [sys.executable, "-W", "ignore", "-c", code]
     ranks = [
@@ -350,5 +352,6 @@ print([batch["target"].tolist() for batch in ds.batches(4)])
         for rank in range(2)
     ]
     first, second = (json.loads(rank.communicate(timeout=100)[0]) for rank in ranks)
+    assert [rank.returncode for rank in ranks] == [0, 0]
     assert first == [[0, 10, 20, 30], [80, 90, 100, 110], [160]]
     assert second == [[40, 50, 60, 70], [120, 130, 140, 150], [0]]
