@@ -6,13 +6,15 @@ import os
 import queue
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from mlstac.errors import StorageError
 from mlstac.storage._waiting import result_of
 
 _ADDRESS_LIFE_S = 60.0
+
+T = TypeVar("T")
 
 
 class _DaemonExecutor(ThreadPoolExecutor):
@@ -45,6 +47,19 @@ class _Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[tuple[Any, ...], tuple[float, asyncio.Future[list[Any]]]] = {}
+        self._calls: set[asyncio.Future[Any]] = set()
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+        """Have a function called in a thread, as the base class does."""
+        future = super().run_in_executor(executor, func, *args)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        return future
+
+    async def calls_over(self, timeout_s: float) -> None:
+        """Wait until the calls in threads that are under way have been heard of, but no longer than that."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=timeout_s)
 
     async def getaddrinfo(self, *arguments: Any, **keywords: Any) -> list[Any]:
         """Return the addresses of a host, as the base class does."""
@@ -119,6 +134,7 @@ class LoopThread:
         self.loop.set_default_executor(_DaemonExecutor(max_workers=1))
         self._waiting: set[Future[Any]] = set()
         self._ended = False
+        self._end: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -157,16 +173,27 @@ class LoopThread:
         except CancelledError:
             raise closed_error() from None
 
-    def stop(self, cleanup: Callable[[], Awaitable[None]], *, wait: bool) -> None:
-        """Clean up in the loop, then end the thread; from any thread, more than once, and from finalizers."""
+    def stop(
+        self,
+        cleanup: Callable[[], Awaitable[None]],
+        *,
+        wait: bool,
+        settle: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Clean up in the loop, then end the thread; from any thread, more than once, and from finalizers.
+
+        What runs in the loop is cancelled first, and before that comes `settle`.
+        """
         if self.pid != os.getpid() or self.loop.is_closed():
             return
 
         async def finish() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
             try:
+                if settle is not None:
+                    await settle()
+                others = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in others:
+                    task.cancel()
                 # connections that were being made are closed by their tasks, the others by the clean-up
                 await asyncio.gather(*others, return_exceptions=True)
                 await cleanup()
@@ -176,8 +203,12 @@ class LoopThread:
             finally:
                 self.loop.stop()
 
+        def begin() -> None:
+            if self._end is None:  # else the second end would break off the first
+                self._end = self.loop.create_task(finish())
+
         with contextlib.suppress(RuntimeError):  # closed meanwhile
-            self.loop.call_soon_threadsafe(lambda: self.loop.create_task(finish()))
+            self.loop.call_soon_threadsafe(begin)
         if wait and threading.current_thread() is not self._thread:
             self._thread.join(timeout=10)
 

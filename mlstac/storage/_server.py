@@ -1,5 +1,6 @@
 """A web server for a folder: byte ranges, ETags and CORS, so that a dataset can be read from it as from any other."""
 
+import asyncio
 import html
 import os
 import threading
@@ -14,6 +15,9 @@ from mlstac.storage._waiting import LOOK_S
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+_FILES_S = 4.0
+"""Longest wait, when a server is closed, for files that are being opened or closed."""
 
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -48,6 +52,8 @@ class Server:
         self._folder = folder
         self._cors = cors
         self._runner: web.AppRunner
+        self._listening: asyncio.Server
+        self._closing = False
         self._closed = threading.Event()
         self._thread = LoopThread("mlstac-server")
         try:
@@ -74,7 +80,7 @@ class Server:
 
     def close(self) -> None:
         """Stop serving."""
-        self._thread.stop(self._cleanup, wait=True)
+        self._thread.stop(self._cleanup, wait=True, settle=self._settle)
         self._closed.set()
 
     async def _open(self, host: str, port: int) -> int:
@@ -85,13 +91,34 @@ class Server:
         application.on_response_prepare.append(self._prepare)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        assert self._runner.server is not None
+        self._listening = await self._thread.loop.create_server(self._runner.server, host, port)
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    async def _settle(self) -> None:
+        """Let connections be made, and files be opened, that were begun, and begin no more.
+
+        Cancelled amid that, they are left open: asyncio drops the socket, aiohttp the file.
+        """
+        self._closing = True
+        if hasattr(self, "_listening"):
+            for listening in self._listening.sockets:
+                self._thread.loop.remove_reader(listening.fileno())
+        # of what was accepted: a task makes the transport, that tells of itself, the task ends; a step each
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await self._thread.loop.calls_over(_FILES_S)
 
     async def _cleanup(self) -> None:
-        if hasattr(self, "_runner"):
-            await self._runner.cleanup()
+        if not hasattr(self, "_runner"):
+            return
+        for connection in self._runner.server.connections if self._runner.server is not None else ():
+            if connection.transport is not None:
+                connection.transport.abort()  # to close it would wait for a client that takes nothing
+        if hasattr(self, "_listening"):
+            self._listening.close()
+        await self._runner.cleanup()
+        await self._thread.loop.calls_over(_FILES_S)
 
     async def _prepare(self, request: "web.Request", response: "web.StreamResponse") -> None:
         self.requests += 1
@@ -105,6 +132,8 @@ class Server:
 
         if request.method == "OPTIONS":
             return web.Response(status=204)
+        if self._closing:
+            raise web.HTTPServiceUnavailable
         if request.method not in ("GET", "HEAD"):
             raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD", "OPTIONS"])
         found = self._find(request.match_info["path"])

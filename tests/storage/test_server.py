@@ -2,6 +2,9 @@
 
 import http.client
 import os
+import pathlib
+import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -156,6 +159,57 @@ def test_closing_frees_the_port_and_the_thread(folder, our_threads):
     with open_server(folder, port=port) as again:
         assert again.url == server.url
     server.close()
+
+
+@pytest.fixture
+def left_open(monkeypatch):
+    """What was found open when nothing referred to it any more: it is told where it is, in whichever thread."""
+    found = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: found.append(str(told.exc_value)))
+    return found
+
+
+def test_closing_amid_the_opening_of_a_file_leaves_none_open(folder, monkeypatch, left_open, our_threads):
+    server, open_file, opened, release = open_server(folder), pathlib.Path.open, threading.Event(), threading.Event()
+
+    def open_slowly(path, *words):
+        file = open_file(path, *words)
+        opened.set()
+        release.wait(PATIENCE_S)
+        return file
+
+    def release_after(steps):
+        if steps:
+            server._thread.call(release_after, steps - 1)
+        else:
+            release.set()
+
+    monkeypatch.setattr(pathlib.Path, "open", open_slowly)
+    with socket.create_connection(("127.0.0.1", int(server.url.split(":")[2].strip("/")))) as client:
+        client.sendall(f"GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert opened.wait(PATIENCE_S)
+        server._thread.call(server.close)  # in the loop it is begun, and not waited for
+        server._thread.call(release_after, 3)  # whatever is cancelled at once is cancelled by then
+        server.close()
+        wait_until(lambda: not our_threads(), "the thread that opened the file has ended")
+    assert left_open == []
+
+
+def test_closing_amid_the_making_of_connections_leaves_none_open(folder, left_open):
+    server = open_server(folder)
+    begun, release = threading.Event(), threading.Event()
+    server._thread.call(lambda: (begun.set(), release.wait(PATIENCE_S)))
+    assert begun.wait(PATIENCE_S)
+    address = ("127.0.0.1", int(server.url.split(":")[2].strip("/")))
+    clients = [socket.create_connection(address) for _ in range(5)]  # the system makes them; nobody has taken them yet
+    server._thread.call(release.wait)
+    closer = threading.Thread(target=server.close)
+    closer.start()
+    release.set()
+    closer.join()
+    for client in clients:
+        client.close()
+    assert left_open == []
 
 
 def test_a_port_that_is_taken_is_named(folder, server, our_threads):
