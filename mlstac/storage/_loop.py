@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Executor, Future, InvalidStateError, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from mlstac.errors import StorageError
 from mlstac.storage._waiting import result_of
@@ -15,6 +15,7 @@ from mlstac.storage._waiting import result_of
 _ADDRESS_LIFE_S = 60.0
 
 T = TypeVar("T")
+Words = TypeVarTuple("Words")
 
 
 class _DaemonExecutor(ThreadPoolExecutor):
@@ -49,7 +50,9 @@ class _Loop(asyncio.SelectorEventLoop):
         self._known: dict[tuple[Any, ...], tuple[float, asyncio.Future[list[Any]]]] = {}
         self._calls: set[asyncio.Future[Any]] = set()
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Words], T], *args: *Words
+    ) -> "asyncio.Future[T]":
         """Have a function called in a thread, as the base class does."""
         future = super().run_in_executor(executor, func, *args)
         self._calls.add(future)
