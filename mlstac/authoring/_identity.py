@@ -1,9 +1,13 @@
 """Which ids have been used: 8 bytes an id, whatever its length."""
 
+import re
 from array import array
+from collections.abc import Iterable
+from typing import Final
 
 import xxhash
 
+_NUMBERED: Final = re.compile(r"(.+)-(\d{7})", re.ASCII)
 _EMPTY = 0
 _FIRST_SIZE = 1 << 12
 
@@ -65,3 +69,16 @@ class Ids:
             if key != _EMPTY:
                 self._insert(larger, key)
         self._table = larger
+
+
+def numbers_after(ids: Iterable[str], splits: Iterable[str]) -> dict[str, int]:
+    """The first number in each split after those that ids are made of (``train-0000042``).
+
+    It is the number of its samples, unless a shard is left out or samples have such ids by their author's choice.
+    """
+    first = dict.fromkeys(splits, 0)
+    for name in ids:
+        match = _NUMBERED.fullmatch(name)
+        if match is not None and match[1] in first:
+            first[match[1]] = max(first[match[1]], int(match[2]) + 1)
+    return first

@@ -112,7 +112,11 @@ class Run:
 
     def records(self) -> list[ShardRecord]:
         """What is kept of each shard, in the order of writing."""
-        return [record_of(self.schema(at)) for at in range(len(self))]
+        return [self.record(at) for at in range(len(self))]
+
+    def record(self, at: int) -> ShardRecord:
+        """What is kept of one shard."""
+        return record_of(self.schema(at))
 
     def schema(self, at: int) -> pa.Schema:
         return pq.read_schema(self._target.path(f"{self.folder}/{self._fragments[at]}"))
@@ -126,7 +130,7 @@ class Run:
     def contents(self, split: str) -> Iterator[tuple[str, int]]:
         """Id and contents of each sample of a split that is in a whole shard, in order."""
         for at in range(len(self)):
-            if record_of(self.schema(at)).split == split:
+            if self.record(at).split == split:
                 rows = self.rows(at, ["id", CONTENT])
                 yield from zip(rows["id"].to_pylist(), rows[CONTENT].to_pylist(), strict=True)
 

@@ -1,6 +1,7 @@
 """The shards of a dataset in the order of writing, over all runs that wrote them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -8,9 +9,22 @@ from numpy.typing import NDArray
 
 from mlstac.authoring._journal import CONTENT, Run, ShardRecord
 
+LEFT_OUT: Final = "left_out"
+"""Setting of a run that was made without some shards of those before it: their places, by the number of their run."""
+
+
+def left_out(runs: Sequence[Run]) -> dict[int, list[int]]:
+    """Places of the shards, by the number of their run, that the last rebuild of these runs did without."""
+    for run in reversed(runs):
+        if LEFT_OUT in run.settings:
+            return {int(number): places for number, places in run.settings[LEFT_OUT].items()}
+    return {}
+
 
 class Ledger:
     """Several runs as one: those that the collection was made of, and the one that adds to them.
+
+    Shards that a rebuild left out are in the journal still, and not here.
 
     Parameters
     ----------
@@ -19,8 +33,9 @@ class Ledger:
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self._shards = [(run, at) for run in runs for at in range(len(run))]
-        self.records: list[ShardRecord] = [record for run in runs for record in run.records()]
+        gone = left_out(runs)
+        self._shards = [(run, at) for run in runs for at in range(len(run)) if at not in gone.get(run.number, ())]
+        self.records: list[ShardRecord] = [run.record(at) for run, at in self._shards]
         """What is kept of each shard."""
 
     def __len__(self) -> int:

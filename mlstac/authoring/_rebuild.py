@@ -1,28 +1,27 @@
 """Catalogs and collection made anew, of what is left."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from mlstac.authoring._adopt import Shard, adopt, inside, shards_of
+from mlstac.authoring._adopt import adopt
 from mlstac.authoring._base import find_base
-from mlstac.authoring._catalog_file import open_catalog
 from mlstac.authoring._commit import commit
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._description import Description
+from mlstac.authoring._identity import Ids
 from mlstac.authoring._journal import Journal, Run
-from mlstac.authoring._ledger import Ledger
-from mlstac.authoring._marks import SHARD, split_files
+from mlstac.authoring._ledger import Ledger, left_out
+from mlstac.authoring._losses import find_lost, none_left, refuse_lost, say_lost
+from mlstac.authoring._remains import Remains, shard_names
 from mlstac.authoring._remote import open_target
 from mlstac.authoring._session import Session
-from mlstac.authoring._shapes import Unseen, join_shapes, looser
-from mlstac.authoring._survey import Surveyed, survey
 from mlstac.authoring._target import Target
-from mlstac.collection import Collection, Tensor
-from mlstac.errors import CatalogError, CollectionError, MissingFileError, ShardError
+from mlstac.collection import Collection
+from mlstac.errors import CollectionError, MissingFileError
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,11 @@ class Rebuilt:
 
 
 def rebuild(
-    path: str | os.PathLike[str], *, card: bool = True, storage_options: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str],
+    *,
+    drop_missing: bool = False,
+    card: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Rebuilt:
     """Make the catalogs and the collection of a dataset anew, from what is left of it.
 
@@ -51,6 +54,10 @@ def rebuild(
     path : str or path-like
         Folder of the dataset, or its URL as `publish` takes it. From a store its shards are read once, one after
         another, for only the dataset's own folder has a journal.
+    drop_missing : bool, default False
+        Leave out the samples of shards that are gone or cut, and name them in what is lost; statistics, class counts
+        and extent become those of the samples that are left. By default such a shard is an error, for it may be had
+        from where the dataset was published or copied.
     card : bool, default True
         Write the dataset card anew, too, as `write` does.
     storage_options : mapping, optional
@@ -64,11 +71,12 @@ def rebuild(
     Raises
     ------
     MissingFileError
-        If there is nothing to make it of, or a shard is gone that the journal has.
+        If there is nothing to make it of, or a shard is gone that the journal or a catalog has; with ``drop_missing``
+        if all are.
     CatalogError
-        If the shards are not as many samples as the collection says.
+        If the shards are not as many samples as the collection says; with ``drop_missing`` if they are more.
     ShardError
-        If a shard is damaged or cut, or compressed and in no catalog.
+        If a shard is damaged or cut, and is not left out; or is compressed and in no catalog.
     ExistsError
         If a writer is at work there.
     ChangedError
@@ -78,24 +86,27 @@ def rebuild(
     -----
     A dataset that is whole comes out the same, with one part a million rows instead of one an append.
 
+    A shard that was left out, and is put back later under its name, is taken in again by the next rebuild of the
+    journal. Until then its name is given to no other.
+
     Examples
     --------
     >>> rebuild("flood").lost  # doctest: +SKIP
     []
     """
     target = open_target(path, storage_options)
-    if not any(True for _ in _shard_names(target)):
+    if not any(True for _ in shard_names(target)):
         target.close()
         raise MissingFileError(f"{target} holds no shards of a dataset; give its folder, or fetch them again")
     session = Session.to_rebuild(target)
     try:
-        collection, found = _find(target, session)
-        session.rebuild_of(found.runs)
+        collection, found = _find(target, session, drop_missing=drop_missing)
+        session.rebuild_of(found.runs, without=found.without)
     except BaseException:
         session.release()
         raise
     try:
-        ledger = Ledger(found.runs)
+        ledger = Ledger([*found.runs, session.run])
         description = Description(collection)
         if ledger.records:
             description.restore(ledger.records[-1].description)
@@ -116,9 +127,11 @@ class _Found:
     runs: list[Run]
     source: str
     lost: list[str]
+    without: dict[int, list[int]] = field(default_factory=dict)
+    """Places of the shards, by the number of their run, that are left out."""
 
 
-def _find(target: Target, session: Session) -> tuple[Collection, _Found]:
+def _find(target: Target, session: Session, *, drop_missing: bool) -> tuple[Collection, _Found]:
     lost: list[str] = []
     runs = Journal(target).runs()
     collection = _read_collection(target)
@@ -131,10 +144,10 @@ def _find(target: Target, session: Session) -> tuple[Collection, _Found]:
     if collection is not None:
         base = _whole_base(runs, collection)
         if base is not None:
-            _check_shards(target, base)
-            return collection, _Found(base, "journal", lost)
-    gathered = _Gathered(target, collection)
-    shards = list(gathered.shards())
+            without, dropped = _leave_out(target, base, drop_missing=drop_missing)
+            return collection, _Found(base, "journal", lost + dropped, without)
+    gathered = Remains(target, collection, drop_missing=drop_missing)
+    shards = gathered.shards()
     collection = gathered.describe()
     run = adopt(target, collection, seen=session.seen, shards=iter(shards))
     source = "shards" if gathered.surveyed else "catalogs"
@@ -163,153 +176,37 @@ def _whole_base(runs: list[Run], collection: Collection) -> list[Run] | None:
     return base
 
 
-def _check_shards(target: Target, runs: list[Run]) -> None:
-    """Raise if a shard of the journal is gone or cut: catalogs made of its rows would name bytes that nobody has."""
-    records = [record for run in runs for record in run.records()]
-    again = "put back what was written, and rebuild again; nothing was changed"
-    gone = [record.name for record in records if not target.exists(record.name)]
-    if gone:
-        raise MissingFileError(f"{target} lacks {len(gone)} of its {len(records)} shards: {_some(gone)}; {again}")
-    cut = [record.name for record in records if target.size(record.name) != record.size]
-    if cut:
-        raise ShardError(f"shards of {target} are not of the size that they were written in: {_some(cut)}; {again}")
+def _leave_out(target: Target, base: list[Run], *, drop_missing: bool) -> tuple[dict[int, list[int]], list[str]]:
+    """The shards of the journal that the catalogs do without, by run and place, and what is lost with them in words.
 
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _shard_names(target: Target) -> Iterator[tuple[str, str]]:
-    """Split and name of every file that is called as a shard is, in order of number."""
-    found = []
-    for name in split_files(target):
-        last = name.rpartition("/")[2]
-        if "/" in name and SHARD.fullmatch(last):
-            found.append((name.partition("/")[0], int(last.partition(".")[0]), name))
-    yield from ((split, name) for split, _, name in sorted(found))
-
-
-class _Gathered:
-    """Rows of all shards: of the parts that can be read, and for the rest of the shards."""
-
-    def __init__(self, target: Target, collection: Collection | None) -> None:
-        self._target = target
-        self._collection = collection
-        self._seen: dict[str, list[Surveyed]] = {}
-        self.surveyed = 0
-        self.lost: list[str] = []
-
-    def shards(self) -> Iterator[Shard]:
-        by_split: dict[str, list[str]] = {}
-        for split, name in _shard_names(self._target):
-            by_split.setdefault(split, []).append(name)
-        for split, names in by_split.items():
-            wanted = None
-            if self._collection is not None:
-                if split not in self._collection.splits:
-                    continue
-                wanted = self._collection.splits[split].n_items
-            yield from self._of_split(split, names, wanted)
-
-    def _of_split(self, split: str, names: list[str], wanted: int | None) -> list[Shard]:
-        known = self._from_parts(split)
-        rows = sum(map(len, known.values()))
-        if wanted is not None and rows == wanted:
-            return [(split, name, some) for name, some in known.items()]
-        described = self._collection.tensors if self._collection is not None else {}
-        found: list[tuple[str, pa.Table, Surveyed | None]] = []
-        first = 0
-        for name in names:
-            if name in known:
-                found.append((name, known[name], None))
-            else:
-                one = survey(self._target, split, name, first=first, tensors=described)
-                found.append((name, one.rows, one))
-            first += len(found[-1][1])
-        if wanted is not None:
-            found = self._fitting(split, found, wanted)
-        surveyed = [one for _, _, one in found if one is not None]
-        self._seen.setdefault(split, []).extend(surveyed)
-        self._say_lost(split, surveyed)
-        return [(split, name, some) for name, some, _ in found]
-
-    def _fitting(
-        self, split: str, found: list[tuple[str, pa.Table, Surveyed | None]], wanted: int
-    ) -> list[tuple[str, pa.Table, Surveyed | None]]:
-        """The shards that are as many samples as the collection says: all of them, or the last ones.
-
-        What was overwritten has lower numbers than what took its place.
-        """
-        total = 0
-        for at in range(len(found) - 1, -1, -1):
-            total += len(found[at][1])
-            if total == wanted:
-                return found[at:]
-        has = sum(len(some) for _, some, _ in found)
-        raise CatalogError(
-            f"the shards of split {split!r} in {self._target} hold {has} samples, but the collection says {wanted};"
-            " fetch the shards that are missing, or take out those that do not belong to it"
-        )
-
-    def _from_parts(self, split: str) -> dict[str, pa.Table]:
-        """Rows of each shard of the parts that can be read and whose shards are there as they say."""
-        known: dict[str, pa.Table] = {}
-        if self._collection is None:
-            return known
-        for asset in (self._collection.assets[name] for name in self._collection.splits[split].assets):
-            file = inside(split, asset.href, base="")
-            if asset.size is not None and self._target.size(file) != asset.size:
-                continue
-            try:
-                with self._target.local(file) as path, open_catalog(path, name=self._target.at(file)) as parquet:
-                    rows = parquet.read()
-            except (OSError, pa.ArrowException, CatalogError):
-                continue
-            known |= {inside(split, href, base=file): some for href, some in shards_of(rows)}
-        return known
-
-    def _say_lost(self, split: str, surveyed: list[Surveyed]) -> None:
-        n = sum(len(one.rows) for one in surveyed)
-        if not n:
-            return
-        self.surveyed += n
-        self.lost.append(f"places, times and columns of {n} samples of split {split!r}")
-        nameless = sum(len(one.rows) for one in surveyed if not one.has_ids)
-        if nameless:
-            self.lost.append(f"ids of {nameless} samples of split {split!r}, which are called by their numbers now")
-        for name in dict.fromkeys(name for one in surveyed for name in one.doubtful):
-            self.lost.append(f"which samples of split {split!r} lack the tensor {name!r}: it is empty in them now")
-
-    def describe(self) -> Collection:
-        """The collection: the one that is there, or what the shards show of one."""
-        if self._collection is not None:
-            return self._collection
-        tensors: dict[str, Tensor] = {}
-        surveyed = [one for some in self._seen.values() for one in some]
-        for one in surveyed:
-            for name, tensor in one.tensors.items():
-                tensors[name] = self._joined(name, tensors[name], tensor) if name in tensors else tensor
-        for name in tensors:
-            if not all(name in one.tensors for one in surveyed):
-                tensors[name] = tensors[name].model_copy(update={"required": False})
-        self.lost.insert(
-            0,
-            f"all that {COLLECTION} said: title, description, licence, people, tasks; and of the tensors axes, bands,"
-            " classes, roles, nodata and media types",
-        )
-        return Collection(id=self._target.name or "dataset", tensors=tensors)
-
-    def _joined(self, name: str, some: Tensor, more: Tensor) -> Tensor:
-        """What one tensor is in two shards."""
-        if some.dtype != more.dtype:
-            raise ShardError(
-                f"the shards of {self._target} are of several datasets: {name!r} is {some.dtype} in one and"
-                f" {more.dtype} in another; take out those that do not belong to it"
-            )
-        shape = join_shapes(some.shape, more.shape)
-        return Tensor(
-            dtype=some.dtype,
-            shape=None if isinstance(shape, Unseen) else shape,
-            layout=looser(some.layout or "stacked", more.layout or "stacked"),  # type: ignore[arg-type]
-            required=some.required and more.required,
-        )
+    Raises
+    ------
+    MissingFileError, ShardError
+        If shards are gone or cut that the dataset had, and they are not to be dropped; or if all are.
+    """
+    records = {(run.number, at): run.record(at) for run in base for at in range(len(run))}
+    before = {(number, at) for number, places in left_out(base).items() for at in places}
+    lost = find_lost(target, {record.name: record.size for record in records.values()})
+    gone = {place: record for place, record in records.items() if record.name in lost and place not in before}
+    reasons = {record.name: lost[record.name] for record in gone.values()}
+    n_samples = sum(record.n_samples for record in gone.values())
+    if not drop_missing:
+        refuse_lost(target, reasons, of=len(records) - len(before), n_samples=n_samples)
+    words = [say_lost(record.name, record.split, record.n_samples, lost[record.name]) for record in gone.values()]
+    still = {place for place in before if records[place].name in lost}
+    ids = Ids()
+    for name in Ledger(base).ids() if before - still else ():
+        ids.add(name)
+    for number, at in sorted(before - still):  # they were put back
+        record = records[number, at]
+        again = next(run for run in base if run.number == number).rows(at, ["id"])["id"].to_pylist()
+        if any(name in ids for name in again):
+            still.add((number, at))
+            reason = "is there again, but ids of its samples were given anew meanwhile"
+            words.append(say_lost(record.name, record.split, record.n_samples, reason))
+    without: dict[int, list[int]] = {}
+    for number, at in sorted([*gone, *still]):
+        without.setdefault(number, []).append(at)
+    if records and len(gone) + len(still) == len(records):
+        raise none_left(target, len(records))
+    return without, words

@@ -9,6 +9,7 @@ from mlstac.authoring._adopt import adopt
 from mlstac.authoring._base import described, find_base, named_parts, read_collection, read_seen
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._journal import PARTS, PRIVATE, Journal, Run
+from mlstac.authoring._ledger import LEFT_OUT, left_out
 from mlstac.authoring._lock import Lock
 from mlstac.authoring._target import Target
 from mlstac.collection import Collection
@@ -82,10 +83,15 @@ class Session:
             raise
         return session
 
-    def rebuild_of(self, base: Sequence[Run]) -> None:
+    def rebuild_of(self, base: Sequence[Run], *, without: Mapping[int, Sequence[int]]) -> None:
         """Open a run that writes catalogs and collection of the shards of others, and no shards.
 
         It replaces the collection that stood before anything was read: to read a store's shards takes its time.
+
+        Parameters
+        ----------
+        without : mapping of int to sequence of int
+            Places of the shards, by the number of their run, that are left out.
         """
         self.base = list(base)
         numbers = [run.number for run in base]
@@ -93,7 +99,8 @@ class Session:
             is_broken = run.settings.get("appends") and not run.settings.get("finished") and not len(run)
             if is_broken and run.number not in numbers:  # a rebuild that was killed
                 run.discard(shards=False)
-        self.run = self._begin({}, self.seen, appends=True, base=numbers, parts_before=None)
+        gone = {str(number): list(places) for number, places in without.items()}
+        self.run = self._begin({}, self.seen, appends=True, base=numbers, parts_before=None, **{LEFT_OUT: gone})
 
     def _lock_up(self, target: Target) -> None:
         self.target = target
@@ -300,12 +307,19 @@ class Session:
         return self._begin(settings, seen, overwrite=overwrite)
 
     def _free_numbers(self, pattern: re.Pattern[str]) -> dict[str, int]:
-        """For each folder the number after the last one taken: no file that is there is ever written over."""
+        """For each folder the number after the last one taken: no file that is there is ever written over.
+
+        Nor is a name taken whose shard a rebuild has left out: it may come back.
+        """
         by_split: dict[str, list[str]] = {}
         for split in self._folders(""):
             by_split[split] = self.target.names(split)
             for inner in self._folders(split):
                 by_split[split] += self.target.names(f"{split}/{inner}")
+        runs = Journal(self.target).runs(tidy=False)
+        gone = left_out(runs)
+        for record in (run.record(at) for run in runs for at in gone.get(run.number, ())):
+            by_split.setdefault(record.split, []).append(record.name.rpartition("/")[2])
         free = {}
         for split, names in by_split.items():
             taken = [int(match[1]) for name in names if (match := pattern.fullmatch(name))]

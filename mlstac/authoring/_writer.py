@@ -12,7 +12,7 @@ from mlstac.authoring._commit import commit
 from mlstac.authoring._depot import COLLECTION
 from mlstac.authoring._description import Description
 from mlstac.authoring._filling import Filling
-from mlstac.authoring._identity import Ids
+from mlstac.authoring._identity import Ids, numbers_after
 from mlstac.authoring._ledger import Ledger
 from mlstac.authoring._pipeline import Pipeline
 from mlstac.authoring._progress import Progress
@@ -139,7 +139,7 @@ class Writer:
         self._progress = Progress(shown=progress)
         self._counts: dict[str, int] = {}
         self._before: dict[str, int] = {}
-        """Samples of each split that the dataset has already, which are added to."""
+        """Number in each split of the first sample that is added to those that the dataset has already."""
         self._work: _Work | None = None
         self._lock = threading.RLock()
         """Samples may come from several threads; one at a time is taken in."""
@@ -297,7 +297,9 @@ class Writer:
             self._properties.restore(base.records[-1].properties)
         for name in base.ids():
             self._ids.add(name)
-        self._before = dict(session.run.settings["counts_before"])
+        before = session.run.settings["counts_before"]
+        taken = numbers_after(base.ids(), before)
+        self._before = {split: max(count, taken[split]) for split, count in before.items()}
 
     def _resume(self, session: Session) -> _Work:
         """Make ready to write, after the last whole shard of an unfinished run."""

@@ -260,13 +260,17 @@ def card(
 def rebuild(
     path: Annotated[str, typer.Argument(metavar="PLACE", help="A dataset whose catalogs are lost or damaged.")],
     *,
+    drop_missing: Annotated[
+        bool,
+        typer.Option("--drop-missing", help="Leave out the samples of shards that are gone or cut, and name them."),
+    ] = False,
     option: Options = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the catalogs anew, of what is left."""
     from mlstac.cli._rebuild import rebuild_catalogs
 
-    rebuild_catalogs(path, options=option or [], as_json=as_json)
+    rebuild_catalogs(path, drop_missing=drop_missing, options=option or [], as_json=as_json)
 
 
 @app.command(rich_help_panel="More")

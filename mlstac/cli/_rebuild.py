@@ -7,9 +7,9 @@ from mlstac.cli._words import say_count
 from mlstac.storage import redact
 
 
-def rebuild_catalogs(path: str, *, options: list[str], as_json: bool) -> None:
+def rebuild_catalogs(path: str, *, drop_missing: bool, options: list[str], as_json: bool) -> None:
     """Make the catalogs anew, and say of what, and what is lost."""
-    done = mlstac.rebuild(path, storage_options=read_options(options))
+    done = mlstac.rebuild(path, drop_missing=drop_missing, storage_options=read_options(options))
     samples = {name: split.n_items for name, split in done.collection.splits.items()}
     if as_json:
         print_json({"path": redact(path), "source": done.source, "samples": samples, "lost": done.lost})

@@ -312,9 +312,15 @@ def test_rebuild_makes_lost_catalogs_anew_and_replaces_the_collection(host, tmp_
     assert not working_folders(cache)
     with host.store() as store:
         store.remove("train/00001.safetensors")
+    with pytest.raises(MissingFileError, match=r"lacks 1 of its \d shards: train/00001\.safetensors; put back"):
+        mlstac.rebuild(host.url, card=False, storage_options=host.options)
+    with host.store() as store:
         store.remove(again.collection.assets[again.collection.train.assets[0]].href.removeprefix("./"))
     with pytest.raises(CatalogError, match="hold 7 samples"):
         mlstac.rebuild(host.url, card=False, storage_options=host.options)
+    left = mlstac.rebuild(host.url, drop_missing=True, card=False, storage_options=host.options)
+    assert "4 samples of split 'train', which no shard holds" in "\n".join(left.lost)
+    assert len(values(host.url, host.options)) == left.collection.train.n_items == 7
 
 
 @pytest.mark.parametrize("host", ["s3"], indirect=True)
