@@ -12,6 +12,7 @@ from mlstac.loading._careful import Careful, Direct
 from mlstac.loading._crew import Crew, wants_crew
 from mlstac.loading._feed import Feed
 from mlstac.loading._iteration import Iteration, Progress
+from mlstac.loading._listener import EpochListener
 from mlstac.loading._order import Order
 from mlstac.loading._padding import Pad
 from mlstac.loading._pipeline import Pipeline, Recipe, make_batches
@@ -68,7 +69,7 @@ class Batches:
         self._start = 0  # where the next iteration begins
         self._progress = Progress(self._make_stripes())  # of the newest iteration
         # weak, for an iterator that is dropped takes its run with it
-        self._run: weakref.ref[Careful] | None = None
+        self._iteration: weakref.ref[Iteration] | None = None
         self._stall_s = 0.0
 
     def __len__(self) -> int:
@@ -86,19 +87,47 @@ class Batches:
         self._turn, self._turns = turn, turns
         self._move(0, "take_turns() was called")
 
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch whose order the next iteration has."""
+        return self._epoch
+
     def set_epoch(self, epoch: int) -> None:
-        """Order of the next iteration; begins that epoch at its first sample, and ends an iteration under way."""
+        """Order of the next iteration; begins that epoch at its first sample, and ends an iteration under way.
+
+        An iterator that has given nothing yet gives that epoch too: loops make theirs before they say which it is.
+        """
         self._epoch = whole("epoch", epoch, least=0)
         self._start = self._skipped = 0
+        iteration = self._newest() if self.untouched else None
         self._move(0, f"set_epoch({epoch}) was called")
+        if iteration is not None:
+            iteration.begin_again(self._make_run(), self._progress)
+            self._iteration = weakref.ref(iteration)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether there is an iterator that has given nothing yet."""
+        iteration = self._newest()
+        return iteration is not None and iteration.untouched and self._progress.displaced is None
+
+    @property
+    def batch_sampler(self) -> EpochListener:
+        """Where Lightning looks for something to tell which epoch it is in."""
+        return EpochListener(self)
 
     def __iter__(self) -> Iterator[Any]:
         self._move(self._skipped, "another was begun over the same batches")
-        recipe = self._recipe()
+        iteration = Iteration(self._make_run(), self._progress)
         self._start = self._skipped = 0
-        run = Careful(recipe, partial(_begin, prefetch=self._prefetch))
-        self._run = weakref.ref(run)
-        return Iteration(run, self._progress)
+        self._iteration = weakref.ref(iteration)
+        return iteration
+
+    def _make_run(self) -> Careful:
+        return Careful(self._recipe(), partial(_begin, prefetch=self._prefetch))
+
+    def _newest(self) -> Iteration | None:
+        return None if self._iteration is None else self._iteration()
 
     def _move(self, done: int, why: str) -> None:
         """Take a new position; an iteration under way, which had another, says so when it is next asked."""
@@ -148,10 +177,9 @@ class Batches:
 
     def close(self) -> None:
         """Stop reading ahead; an iteration that was under way ends."""
-        reference, self._run = self._run, None
-        run = reference() if reference is not None else None
-        if run is not None:
-            run.stop()
+        iteration, self._iteration = self._newest(), None
+        if iteration is not None:
+            iteration.stop()
 
     def __enter__(self) -> "Batches":
         return self

@@ -35,7 +35,21 @@ class Iteration:
         self._run = run
         self._progress = progress
         self._owner = os.getpid()
-        self._finished = False
+        self._finished = self._given = False
+
+    @property
+    def untouched(self) -> bool:
+        """Whether it is yet to give its first batch, here."""
+        return not (self._finished or self._given) and os.getpid() == self._owner
+
+    def begin_again(self, run: Careful, progress: Progress) -> None:
+        """Give other batches than it was made for; before the first."""
+        self._run.stop()
+        self._run, self._progress = run, progress
+
+    def stop(self) -> None:
+        """Make no more batches."""
+        self._run.stop()
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -53,6 +67,7 @@ class Iteration:
                 progress.stall_s = run.stall_s
                 batch = run.take()
                 progress.done += 1
+                self._given = True
                 return batch
         except BaseException:
             self._finish()

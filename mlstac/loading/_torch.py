@@ -9,6 +9,7 @@ from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from mlstac.errors import InvalidArgumentError, StateError
 from mlstac.loading._batches import Batches
+from mlstac.loading._listener import EpochListener
 
 if TYPE_CHECKING:
     from mlstac.loading._dataset import Dataset
@@ -37,11 +38,28 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         self._running: Batches | None = None
         dataset.batches(**options)  # what is wrong with the options is said here, and not by a worker
 
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch whose order the next iteration has."""
+        return int(self._shared[0])
+
     def set_epoch(self, epoch: int) -> None:
-        """Order of the next iteration, in workers that live on from an earlier one too."""
+        """Order of the next iteration, in workers that live on from an earlier one too.
+
+        An iterator of this process that has given nothing yet gives that epoch too.
+        """
         self._dataset.batches(**{**self._options, "epoch": epoch})  # a wrong epoch is said here
         self._shared[0], self._shared[1] = epoch, 0
-        self._state = self._running = None
+        self._state = None
+        if self._running is not None and self._running.untouched:
+            self._running.set_epoch(epoch)
+        else:
+            self._running = None
+
+    @property
+    def batch_sampler(self) -> EpochListener:
+        """Where Lightning looks for something to tell which epoch it is in."""
+        return EpochListener(self)
 
     def __len__(self) -> int:
         """Number of batches that the next iteration gives, of all workers together."""
@@ -91,7 +109,7 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         self._shared[0], self._shared[1] = int(state["epoch"]), 0
 
     def _batches(self) -> Batches:
-        return self._dataset.batches(**{**self._options, "epoch": int(self._shared[0])})
+        return self._dataset.batches(**{**self._options, "epoch": self.epoch})
 
     def _make(self, state: Mapping[str, Any] | None) -> Batches:
         worker, workers = _worker()

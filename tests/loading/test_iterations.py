@@ -84,3 +84,34 @@ def test_an_iteration_that_was_used_up_stays_so(batches):
     whole = numbers(iterator)
     assert numbers(batches) == whole
     assert next(iterator, None) is None
+
+
+@pytest.mark.parametrize("made", ["batches", "stream"])
+def test_an_epoch_that_is_told_before_the_first_batch_is_that_of_the_iterator(folder, batches, made):
+    ds = mlstac.load(folder)
+    if made == "stream":
+        batches = ds.iterable(5, shuffle=True, seed=1)
+    iterator = iter(batches)
+    batches.set_epoch(3)
+    expected = [batch["number"].tolist() for batch in ds.batches(5, shuffle=True, seed=1, epoch=3)]
+    assert next(iterator)["number"].tolist() == expected[0]
+    assert (batches.state_dict()["epoch"], batches.state_dict()["consumed"]) == (3, 5)
+    assert numbers(iterator) == expected[1:]
+
+
+def test_an_iterator_whose_place_another_took_does_not_come_back(batches):
+    first, second = iter(batches), iter(batches)
+    batches.set_epoch(3)
+    with pytest.raises(StateError, match="another was begun"):
+        next(first)
+    assert len(list(second)) == 12
+
+
+def test_an_epoch_told_by_a_loop_leaves_the_place_in_it(batches):
+    batches.load_state_dict(batches.state_dict() | {"consumed": 50, "epoch": 2})
+    iterator = iter(batches)
+    batches.batch_sampler.sampler.set_epoch(2)
+    assert len(list(iterator)) == 2
+    batches.batch_sampler.sampler.set_epoch(3)
+    assert batches.epoch == 3
+    assert len(list(batches)) == 12
