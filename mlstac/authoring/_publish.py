@@ -24,7 +24,7 @@ from mlstac.errors import (
     InvalidArgumentError,
     MlstacError,
 )
-from mlstac.storage import Store, Stored, is_remote, local_path, parse_hub, redact
+from mlstac.storage import Store, Stored, check_address, is_remote, local_path, parse_hub, redact
 
 # a new state of these may take the place of the old one without harm to its readers
 _REPLACEABLE = (COLLECTION, "catalog.json", *CARD_FILES)
@@ -140,6 +140,7 @@ def publish(
     >>> publish("flood", "s3://bucket/flood", storage_options={"endpoint_url": "https://…"})  # doctest: +SKIP
     """
     root = _local_root(path)
+    check_address(url)
     url = _folder_of(os.fspath(url))
     if not is_remote(url):
         raise InvalidArgumentError(

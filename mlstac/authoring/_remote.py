@@ -18,7 +18,7 @@ from mlstac.authoring._depot import COLLECTION, Depot, open_depot
 from mlstac.authoring._target import NewFile, Target, named_errors
 from mlstac.cards import README, name_source
 from mlstac.errors import ChangedError, InvalidArgumentError, MissingFileError
-from mlstac.storage import Stored, dataset_name, is_remote, place_of, redact
+from mlstac.storage import Stored, check_address, dataset_name, is_remote, place_of, redact
 
 _PRIVATE: Final = ".mlstac"
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV)
@@ -309,8 +309,15 @@ class SentFile(NewFile):
 def open_target(
     path: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None, *, progress: bool | None = None
 ) -> Target:
-    """Where a dataset is written: a folder on this machine, or a URL."""
+    """Where a dataset is written: a folder on this machine, or a URL.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is a URL that nothing can be at.
+    """
     text = os.fspath(path)
+    check_address(text)
     if is_remote(text):
         target = RemoteTarget(text, storage_options)
         target.progress = progress

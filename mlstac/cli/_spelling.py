@@ -21,7 +21,7 @@ _CALL: Final = re.compile(
 )
 _STORE: Final = re.compile(r"storage_options=(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
 
-_OBJECT: Final = ", or give a datetime.timedelta"
+_OBJECTS: Final = re.compile(", or give a datetime.timedelta|, and not as a pathlib.Path, which takes one away")
 """That nobody can type."""
 _STORES: Final = re.compile(rf"(\bin )?{_BEFORE}\bstorage_options\b(?![=/'\"])")
 
@@ -64,7 +64,7 @@ def _spelled(text: str, options: Container[str]) -> str:
         words = ["mlstac", found[1], *(["PATH"] if "(" in found[0] else [])]
         return " ".join([*words, *([f"--{found[2].replace('_', '-')}"] if found[2] else [])])
 
-    text = _CALL.sub(call, text.replace(_OBJECT, ""))
+    text = _CALL.sub(call, _OBJECTS.sub("", text))
     if "option" in options:
         text = _STORE.sub(_of_store, text)
         text = _STORES.sub(lambda found: "with -O" if found[1] else "options (-O)", text)

@@ -17,7 +17,7 @@ from mlstac.conversion._original import plan_original
 from mlstac.conversion._plan import Plan
 from mlstac.conversion._webdataset import is_tar, plan_webdataset
 from mlstac.errors import FormatError, InvalidArgumentError, MissingFileError
-from mlstac.storage import StorageOptions, is_remote, local_path, redact
+from mlstac.storage import StorageOptions, check_address, is_remote, local_path, redact
 
 KINDS = {
     "original": "a main.json of the original ML-STAC, or its folder or URL",
@@ -106,6 +106,7 @@ def detect_kind(source: Any) -> str:
 
 
 def _kind_of_path(text: str) -> str:
+    check_address(text)
     if is_remote(text):
         return "original"
     path = Path(local_path(text))

@@ -12,7 +12,17 @@ from mlstac.collection import Collection, is_original, read_json_object
 from mlstac.errors import CollectionError, FormatError, InvalidArgumentError, MissingFileError, StorageError
 from mlstac.loading.original import NAME as OLD_NAME
 from mlstac.loading.original import ContainerSplit, Document, FileSplit, describe_collection, read_document
-from mlstac.storage import Fetcher, HubPlace, is_remote, local_path, parent, parse_hub, read_bytes, redact
+from mlstac.storage import (
+    Fetcher,
+    HubPlace,
+    check_address,
+    is_remote,
+    local_path,
+    parent,
+    parse_hub,
+    read_bytes,
+    redact,
+)
 
 NAME = "collection.json"
 
@@ -200,6 +210,7 @@ def collection_url(source: str) -> str:
     """
     if not source:
         raise InvalidArgumentError("source is empty: give the path or URL of a dataset")
+    check_address(source)
     if not is_remote(source):
         path = Path(local_path(source))
         if path.exists():

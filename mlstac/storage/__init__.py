@@ -13,7 +13,17 @@ from mlstac.storage._retry import Retry
 from mlstac.storage._server import Server, open_server
 from mlstac.storage._sizes import parse_size
 from mlstac.storage._store import Store, Stored
-from mlstac.storage._urls import is_http, is_remote, join, local_path, parent, redact, scheme_of, without_secrets
+from mlstac.storage._urls import (
+    check_address,
+    is_http,
+    is_remote,
+    join,
+    local_path,
+    parent,
+    redact,
+    scheme_of,
+    without_secrets,
+)
 from mlstac.storage._waiting import LOOK_S, result_of
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "Store",
     "Stored",
     "assign_options",
+    "check_address",
     "dataset_name",
     "download",
     "file_size",

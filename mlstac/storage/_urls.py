@@ -19,6 +19,37 @@ _SCHEME_IN_HREF = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.\-]+):")
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=~-._"
 _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 _HTTP = ("http", "https")
+_NEEDED = {
+    **dict.fromkeys(("s3", "s3a", "gs", "gcs"), "bucket"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "container"),
+    **dict.fromkeys(_HTTP, "host"),
+    "hf": "dataset",
+}
+"""What comes right after the scheme."""
+_MAIMED = re.compile(rf"({'|'.join(_NEEDED)}):(?!//|:)/?(.*)", re.IGNORECASE)
+"""A URL with fewer slashes than two."""
+
+
+def check_address(address: str | os.PathLike[str]) -> None:
+    """Refuse a URL that says nothing but its scheme, and one that has lost a slash and looks like a path.
+
+    Raises
+    ------
+    InvalidArgumentError
+    """
+    text = os.fspath(address)
+    scheme = scheme_of(text)
+    example = {"hf": "datasets/org/name"}.get(scheme, f"{_NEEDED.get(scheme)}/folder")
+    if scheme in _NEEDED and "::" not in text and not server_of(text):
+        raise InvalidArgumentError(
+            f"{redact(text)} names no {_NEEDED[scheme]}; give it and the dataset's place in it: {scheme}://{example}"
+        )
+    match = _MAIMED.fullmatch(text)
+    if match is not None and not os.path.exists(text) and not os.path.isdir(f"{match[1]}:"):
+        raise InvalidArgumentError(
+            f"{text!r} is no URL, for two slashes follow its scheme; give '{match[1]}://{match[2]}', and not as a"
+            " pathlib.Path, which takes one away"
+        )
 
 
 def scheme_of(url: str | os.PathLike[str]) -> str:
