@@ -74,6 +74,7 @@ def open_catalog(source: Path | pa.BufferReader, *, name: str = "") -> Iterator[
             f"catalog {name} has {size:,} bytes, more than the {MAX_PART_BYTES:,} that are read; divide it into parts "
             "of 1,000,000 rows or fewer"
         )
-    with pq.ParquetFile(source, pre_buffer=False) as parquet:
+    # A relative path with a colon in it (run:1/flood) is a URI to Arrow.
+    with pq.ParquetFile(source.absolute() if isinstance(source, Path) else source, pre_buffer=False) as parquet:
         check_sizes(parquet.metadata, name=name)
         yield CatalogFile(parquet, name)

@@ -136,7 +136,7 @@ def _standing_parts(session: Session, collection: Collection, schema: pa.Schema)
             if asset.size is None or session.target.size(file) != asset.size:
                 return None
             with session.target.local(file) as path:
-                if not pq.read_schema(path).equals(schema, check_metadata=False):
+                if not pq.read_schema(path.absolute()).equals(schema, check_metadata=False):
                     return None
     return standing
 

@@ -8,6 +8,7 @@ without a fragment is not there. Readers never look here.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -119,13 +120,17 @@ class Run:
         return record_of(self.schema(at))
 
     def schema(self, at: int) -> pa.Schema:
-        return pq.read_schema(self._target.path(f"{self.folder}/{self._fragments[at]}"))
+        return pq.read_schema(self._path(at))
 
     def rows(self, at: int, columns: list[str] | None = None) -> pa.Table:
         """The rows of one shard."""
         # ParquetFile and not read_table: that one would take the folder for a partitioned dataset.
-        with pq.ParquetFile(self._target.path(f"{self.folder}/{self._fragments[at]}")) as file:
+        with pq.ParquetFile(self._path(at)) as file:
             return file.read(columns=columns)
+
+    def _path(self, at: int) -> Path:
+        # Absolute, for Arrow takes a relative path with a colon in it (run:1/flood) for a URI.
+        return self._target.path(f"{self.folder}/{self._fragments[at]}").absolute()
 
     def contents(self, split: str) -> Iterator[tuple[str, int]]:
         """Id and contents of each sample of a split that is in a whole shard, in order."""

@@ -129,7 +129,7 @@ def open_part(url: str, asset: Asset, fetcher: Fetcher, *, dictionaries: Sequenc
             raise _too_large(url, size)
         if asset.size not in (None, size):
             read_bytes(path, limit_bytes=MAX_PART_BYTES)  # says so if it is a Git LFS pointer
-        source: Any = str(path)
+        source: Any = str(path.absolute())  # a relative path with a colon in it (run:1/flood) is a URI to Arrow
     elif asset.size is not None and asset.size > WHOLE_BYTES:
         size = asset.size
         mark = mark or fetcher.mark_of(url)

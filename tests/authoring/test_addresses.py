@@ -62,3 +62,19 @@ def test_a_url_that_lost_a_slash_is_no_folder(here, call, address):
     with pytest.raises(InvalidArgumentError, match=f"two slashes follow its scheme; give '{whole}', and not as a path"):
         CALLS[call](address)
     assert sorted(path.name for path in here.iterdir()) == ["a", "images"]
+
+
+def test_a_folder_that_is_called_like_a_scheme_is_one(here):
+    (here / "s3:").mkdir()
+    CALLS["write"]("s3:/flood")
+    assert len(mlstac.load("s3:/flood")) == 1
+
+
+@pytest.mark.parametrize("path", ["run:1/flood", "file:x", "mock:x"])
+def test_a_relative_path_with_a_colon_is_a_path(here, path):
+    CALLS["write"](path)
+    mlstac.append(path, [{"x": np.zeros(3)}])
+    assert np.asarray(mlstac.load(path, framework="numpy")[:]["x"]).tolist() == [[1] * 3, [0] * 3]
+    assert mlstac.gc(path).kept == []
+    assert mlstac.rebuild(path).source == "journal"
+    assert mlstac.validate(path, deep=True).ok
