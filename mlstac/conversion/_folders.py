@@ -1,7 +1,7 @@
 """Folders of images: one a class, images beside their masks, or images alone."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,21 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlstac.collection import Tensor
-from mlstac.conversion._datasets import is_dataset
+from mlstac.conversion._groups import Found, grouped, read_names
+from mlstac.conversion._images import find_images
 from mlstac.conversion._plan import Plan, Samples
-from mlstac.conversion._raster import Raster, image_tensor, is_raster, mask_array, mask_tensor, place, read_raster
-from mlstac.conversion._words import field_name, is_image, is_label, split_of, tokens
+from mlstac.conversion._raster import Raster, image_tensor, mask_array, mask_tensor, place, read_raster
+from mlstac.conversion._words import is_label
 from mlstac.errors import FormatError
 from mlstac.sample import Sample
-
-
-class ImageFile(NamedTuple):
-    """One image below the folder."""
-
-    path: Path
-    split: str
-    folders: tuple[str, ...]
-    """Between the folder and the file, without that of the split."""
 
 
 class Entry(NamedTuple):
@@ -34,27 +26,6 @@ class Entry(NamedTuple):
     """By tensor."""
     label: str | None = None
     """The class that its folder stands for."""
-
-
-def find_images(root: Path) -> list[ImageFile]:
-    """All images below a folder, in the order of their names; links to folders are not followed, datasets left out."""
-    found = []
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith(".") and not is_dataset(Path(folder) / name))
-        below = Path(folder).relative_to(root).parts
-        split = next((word for part in below if (word := split_of(part))), "train")
-        rest = tuple(part for part in below if split_of(part) is None)
-        found += [ImageFile(Path(folder) / name, split, rest) for name in sorted(files) if is_raster(Path(name))]
-    shared = {file.folders[:1] for file in found}
-    while len(shared) == 1 and shared != {()} and not _says_much(found):
-        found = [file._replace(folders=file.folders[1:]) for file in found]
-        shared = {file.folders[:1] for file in found}
-    return found
-
-
-def _says_much(files: Sequence[ImageFile]) -> bool:
-    """Whether the one folder that holds everything is a class or a kind of image, and no mere wrapping."""
-    return all(len(file.folders) == 1 for file in files)
 
 
 def plan_classes(root: Path) -> Plan:
@@ -140,16 +111,8 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
         found = find_images(source)
         if not found:
             raise FormatError(f"{source} has no images; expected images and masks, as .tif files")
-        groups, root = find_groups(source, found), source
-    names = list(dict.fromkeys(name for files in groups.values() for name in files))
-    for (split, key), files in groups.items():
-        missing = [name for name in names if name not in files]
-        if missing:
-            lone = sum(len(other) < len(names) for other in groups.values())
-            raise FormatError(
-                f"{next(iter(files.values()))} has no {missing[0]!r} beside it ({lone} of {len(groups)} samples lack "
-                f"one, the first is {key!r} of split {split!r}): complete the pairs, or give a folder for each tensor"
-            )
+        groups, root = grouped(read_names(source, found)), source
+    names = _whole(groups)
     names.sort(key=lambda name: (is_label(name) or name == "target", name))
     labels = {name for name in names if name == "target" or is_label(name)}
     ids = _ids([(split, key) for split, key in groups], [key for _, key in groups])
@@ -169,51 +132,29 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
     )
 
 
-def has_labels(images: Sequence[ImageFile]) -> bool:
-    """Whether some of the images are labels, by the words of their folders or files."""
-    return any(any(map(is_label, file.folders)) or is_label(tokens(file.path.stem)[-1]) for file in images)
+def _whole(groups: Mapping[tuple[str, str], Mapping[str, Path]]) -> list[str]:
+    """Tensors of a whole sample: those that the most have.
 
-
-def find_groups(root: Path, images: Sequence[ImageFile]) -> dict[tuple[str, str], dict[str, Path]]:
-    """Files of each sample by tensor, whole or not, by split and id: ``target`` is the label."""
-    if any(any(is_label(part) for part in file.folders) for file in images):
-        found = [(file.split, *_by_folder(file), file.path) for file in images]
-    else:
-        # files such as image.tif and mask.tif are of the sample that their folder is
-        whole = root.resolve().name or "image"  # of the folder that a "." is
-        found = [(split, key.rstrip("-") or whole, name, path) for split, key, name, path in _by_file(images)]
-    return _grouped(found)
-
-
-def _by_folder(file: ImageFile) -> tuple[str, str]:
-    """Key and tensor of a file below ``images/`` or ``masks/``."""
-    kinds = [part for part in file.folders if is_label(part) or is_image(part)]
-    kind = kinds[0] if kinds else (file.folders[0] if file.folders else "input")
-    rest = [part for part in file.folders if part != kind]
-    words = [word for word in tokens(file.path.stem) if not (is_label(word) or is_image(word))]
-    name = "target" if is_label(kind) else "input" if is_image(kind) else field_name(kind.lower())
-    return "-".join([*rest, "_".join(words) or file.path.stem]), name
-
-
-def _by_file(images: Sequence[ImageFile]) -> list[tuple[str, str, str, Path]]:
-    """Key and tensor of files whose last word says what they are."""
-    parts = [("-".join((*file.folders, "")), tokens(file.path.stem)) for file in images]
-    keys = {
-        (file.split, prefix + "_".join(words[:-1]))
-        for file, (prefix, words) in zip(images, parts, strict=True)
-        if is_label(words[-1])
-    }
-    found = []
-    for file, (prefix, words) in zip(images, parts, strict=True):
-        whole, short = prefix + "_".join(words), prefix + "_".join(words[:-1])
-        if is_label(words[-1]):
-            found.append((file.split, short, "target", file.path))
-        elif (file.split, whole) in keys:
-            found.append((file.split, whole, "input", file.path))
-        else:
-            name = "input" if is_image(words[-1]) else field_name(words[-1].lower())
-            found.append((file.split, short, name, file.path))
-    return found
+    Raises
+    ------
+    FormatError
+        If a sample has others; names it and its file.
+    """
+    kinds = Counter(tuple(sorted(files)) for files in groups.values())
+    names = max(kinds, key=lambda kind: (kinds[kind], len(kind)))
+    odd = [place for place, files in groups.items() if set(files) != set(names)]
+    if not odd:
+        return list(names)
+    split, key = odd[0]
+    files = groups[odd[0]]
+    lacking = [name for name in names if name not in files]
+    more = next((name for name in files if name not in names), None)
+    what = f"no {lacking[0]!r}" if lacking else f"{files[str(more)].name} (a {more!r}, by its name)"
+    raise FormatError(
+        f"{next(iter(files.values()))} has {what} beside it ({len(odd):,} of {len(groups):,} samples are unlike the "
+        f"others, which have {' and '.join(map(repr, names))}; the first is {key!r} of split {split!r}): complete the "
+        "pairs, give a folder for each tensor (a dict, from Python), or name what the files are with kind="
+    )
 
 
 def _absolute(folder: Path) -> Path:
@@ -227,18 +168,8 @@ def _groups_of_folders(folders: Mapping[str, Path]) -> dict[tuple[str, str], dic
         files = find_images(folder)
         if not files:
             raise FormatError(f"folder {folder} of tensor {name!r} has no images; expected .tif files")
-        found += [(file.split, "-".join((*file.folders, file.path.stem)), name, file.path) for file in files]
-    return _grouped(found)
-
-
-def _grouped(found: Sequence[tuple[str, str, str, Path]]) -> dict[tuple[str, str], dict[str, Path]]:
-    groups: dict[tuple[str, str], dict[str, Path]] = {}
-    for split, key, name, path in found:
-        files = groups.setdefault((split, key), {})
-        if name in files:
-            raise FormatError(f"{files[name]} and {path} are both {name!r} of sample {key!r}; rename one of them")
-        files[name] = path
-    return groups
+        found += [Found(file.split, "-".join((*file.folders, file.path.stem)), name, file.path) for file in files]
+    return grouped(found)
 
 
 def _ids(long: Sequence[tuple[str, ...]], short: Sequence[str]) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mlstac.conversion._folders import ImageFile, find_groups, has_labels
-from mlstac.conversion._words import is_label, tokens
+from mlstac.conversion._groups import are_pairs, label_files, read_names
+from mlstac.conversion._images import ImageFile
+from mlstac.conversion._words import tokens
 from mlstac.errors import InvalidArgumentError
 
 _BAND: Final = re.compile(r"B(0?[1-9]|1[0-2]|8A)|[VH][VH]", re.IGNORECASE)
@@ -31,8 +32,7 @@ def find_form(root: Path, images: Sequence[ImageFile], *, known: str) -> str:
     InvalidArgumentError
         If labels are beside no image of theirs, or bands in files of their own; says what was seen.
     """
-    labelled = has_labels(images)
-    if labelled and any("target" in files and len(files) > 1 for files in find_groups(root, images).values()):
+    if are_pairs(read_names(root, images)):
         return "pairs"
     bands = _bands_apart(images)
     if bands:
@@ -41,14 +41,13 @@ def find_form(root: Path, images: Sequence[ImageFile], *, known: str) -> str:
             "put those of a scene into one file, in another folder (gdalbuildvrt -separate scenes/1.vrt B02.tif "
             f"B03.tif …), or take each file as a sample with kind='images'. Known are: {known}"
         )
-    if labelled:
-        labels = [
-            file.path for file in images if is_label(tokens(file.path.stem)[-1]) or any(map(is_label, file.folders))
-        ]
+    labels = label_files(images)
+    if labels:
         raise InvalidArgumentError(
             f"{root} holds {len(images):,} images; by their names {len(labels):,} are labels ({_some(labels)}), and "
             "none of them is beside an image of the same name. Name them alike, give a folder for each tensor (a dict, "
-            f"from Python), or name what it is with kind=. Known are: {known}"
+            "from Python), or say with kind='images' that each file is a sample, with kind='classes' that each folder "
+            f"is a class. Known are: {known}"
         )
     return "classes" if all(len(image.folders) == 1 for image in images) else "images"
 

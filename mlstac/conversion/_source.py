@@ -8,9 +8,10 @@ from typing import Any
 
 from mlstac.collection import is_original
 from mlstac.conversion._datasets import first_dataset, is_dataset
-from mlstac.conversion._folders import find_images, plan_classes, plan_images, plan_pairs
+from mlstac.conversion._folders import plan_classes, plan_images, plan_pairs
 from mlstac.conversion._forms import find_form
 from mlstac.conversion._huggingface import is_huggingface, is_saved, load_saved, plan_huggingface
+from mlstac.conversion._images import find_images
 from mlstac.conversion._items import band_names, is_items, plan_items
 from mlstac.conversion._mds import find_mds, plan_mds
 from mlstac.conversion._original import plan_original

@@ -232,6 +232,76 @@ def test_images_and_masks_become_pairs(form, tmp_path):
     np.testing.assert_array_equal(ds[2]["target"], array(2, bands=1)[0] > 100)
 
 
+@pytest.mark.parametrize(
+    ("image", "label", "first"),
+    [
+        ("image_{}.tif", "mask_{}.tif", "1"),
+        ("img_{}.tif", "label_{}.tif", "1"),
+        ("IMG-{}.TIF", "Mask-{}.tif", "1"),
+        ("{}.tif", "mask_{}.tif", "1"),
+        ("image{}.tif", "mask{}.tif", "1"),
+        ("{}image.tif", "{}mask.tif", "1"),
+        ("area_image_{}.tif", "area_mask_{}.tif", "area_1"),
+        ("area_{}_a.tif", "area_{}_gt_a.tif", "area_1_a"),
+        ("site a/image_{}.tif", "site a/mask_{}.tif", "site a-1"),
+        ("images/image{}.tif", "masks/mask{}.tif", "1"),
+        ("images/img{}.tif", "masks/img{}.tif", "img1"),
+        ("image_{}_image.tif", "image_{}_mask.tif", "image_1"),
+        ("class_{}_image.tif", "class_{}_mask.tif", "class_1"),
+    ],
+)
+def test_the_word_for_what_a_file_is_may_stand_anywhere(image, label, first, tmp_path):
+    root = tmp_path / "in"
+    for number in (1, 2, 10):
+        write_tif(root / image.format(number), array(number), x=160 * number, names=BANDS)
+        write_tif(root / label.format(number), array(number + 50, bands=1, dtype="uint8"), x=160 * number)
+    collection = mlstac.convert(root, tmp_path / "out", license="MIT")
+    assert set(collection.tensors) == {"input", "target"}
+    assert collection.tasks == ["semantic-segmentation"]
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    check_places(ds, root)
+    assert first in ds.metadata.to_pandas()["id"].tolist()
+    assert len(ds) == 3
+    for sample, row in zip(ds, ds.metadata.to_pandas()["file"], strict=True):
+        number = next(number for number in (10, 2, 1) if f"{number}" in row)
+        np.testing.assert_array_equal(sample["target"], array(number + 50, bands=1, dtype="uint8")[0])
+
+
+@pytest.mark.parametrize("names", [("S2_{}.tif", "S1_{}.tif", "label_{}.tif"), ("{}_S2.tif", "{}_S1.tif", "{}_gt.tif")])
+def test_sensors_at_the_beginning_or_the_end_of_names_are_tensors(names, tmp_path):
+    for number in range(3):
+        for name, bands in zip(names, (3, 2, 1), strict=True):
+            write_tif(tmp_path / "in" / f"part {number % 2}" / name.format(number), array(number, bands=bands))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT")
+    assert {name: tensor.shape for name, tensor in collection.tensors.items()} == {
+        "s1": (2, 16, 16),
+        "s2": (3, 16, 16),
+        "target": (16, 16),
+    }
+    assert collection.train.n_items == 3
+
+
+def test_labels_whose_images_nobody_can_tell_are_said_to_be_so(tmp_path):
+    for number in range(2):
+        write_tif(tmp_path / "in" / f"mask_{number}.tif", array(number, bands=1))
+        write_tif(tmp_path / "in" / f"photo-of-{number + 7}.tif", array(number))
+    with pytest.raises(InvalidArgumentError, match=r"2 are labels \(mask_0.*none of them is beside.*kind='images'"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sample_unlike_the_others_is_named_whatever_comes_first(tmp_path):
+    write_tif(tmp_path / "in" / "a_thumb.tif", array(1))
+    for number in range(3):
+        write_tif(tmp_path / "in" / f"{number}_image.tif", array(number))
+        write_tif(tmp_path / "in" / f"{number}_mask.tif", array(number, bands=1))
+    with pytest.raises(FormatError, match=r"a_thumb\.tif has no 'input' beside it \(1 of 4 samples.*kind="):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in" / "a_thumb.tif").rename(tmp_path / "in" / "1_thumb.tif")
+    with pytest.raises(FormatError, match=r"has 1_thumb\.tif \(a 'thumb', by its name\) beside it \(1 of 3"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+
+
 def test_images_of_several_kinds_are_tensors_of_their_own(tmp_path):
     for number in range(3):
         write_tif(tmp_path / "in" / f"Ghana_{number}_S2Hand.tif", array(number), names=BANDS)
@@ -254,7 +324,7 @@ def test_an_image_without_its_mask_is_named(tmp_path):
         write_tif(tmp_path / "in" / "images" / f"{number}.tif", array(number))
     for number in (0, 2):
         write_tif(tmp_path / "in" / "masks" / f"{number}.tif", array(number, bands=1))
-    with pytest.raises(FormatError, match=r"images/1\.tif has no 'target' beside it \(1 of 3 samples"):
+    with pytest.raises(FormatError, match=r"images/1\.tif has no 'target' beside it \(1 of 3 samples are unlike"):
         mlstac.convert(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
