@@ -6,8 +6,9 @@ from typing import Any
 
 from mlstac.authoring import write
 from mlstac.collection import Collection, Tensor
-from mlstac.conversion._numbering import number_folders
+from mlstac.conversion._numbering import number_folders, renumber
 from mlstac.conversion._plan import Plan
+from mlstac.conversion._renumbering import renumbered
 from mlstac.conversion._source import make_plan
 from mlstac.errors import InvalidArgumentError, NotFoundError
 from mlstac.storage import StorageOptions, assign_options, dataset_name
@@ -54,8 +55,10 @@ def convert(
     classes : mapping or sequence, optional
         Classes of the label, where the source does not name them: a list from value 0, or a mapping of value to name.
         Of class folders, names that are those of the folders give each folder its number; as many other names are new
-        names for the folders, in the order of theirs (that of the numbers, where they are whole numbers). So do the
-        classes of that tensor in ``collection``.
+        names for the folders, in the order of theirs (that of the numbers, where they are whole numbers). Where a
+        dataset names its classes itself (``ClassLabel`` of Hugging Face, ``classes`` of torchgeo), all of its names
+        give its labels the numbers that they have here, and other names are new names for its values. The classes of
+        the tensor in ``collection`` are read alike.
     split_by : str or mapping, optional
         As for `mlstac.write`, of a source that has one split.
     shard_size, layout, compression, overwrite, progress
@@ -77,8 +80,8 @@ def convert(
     Raises
     ------
     InvalidArgumentError
-        If the source is of no known kind; lists those that are. If it has class folders, and the classes are more or
-        fewer than they, or name some of them and not the others; lists the folders.
+        If the source is of no known kind; lists those that are. If it has class folders or names its classes, and those
+        given are more or fewer, or name some of them and not the others; lists the source's.
     FormatError, InvalidSampleError
         If the source is not what its kind says, or a sample of it cannot be written; names the file.
     MissingPackageError
@@ -96,11 +99,16 @@ def convert(
     from_text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
     theirs, ours = assign_options(from_text, path, storage_options)
     plan, names = make_plan(source, kind, storage_options=theirs, allow_hosts=allow_hosts)
+    called = {name: tensor.classes for name, tensor in plan.tensors.items() if tensor.classes and not plan.numbers}
     _describe(plan, bands if bands is not None else names, classes, asked=bands is not None)
     described = _collection(plan, collection, collection_fields, path)
     said = described.tensors[plan.label].classes if plan.numbers and plan.label else []
     if plan.numbers and (said or classes is not None):
         plan.numbers.update(number_folders(list(plan.numbers), said))
+    changes = {name: renumber(own, described.tensors[name].classes, tensor=name) for name, own in called.items()}
+    changes = {name: change for name, change in changes.items() if change}
+    if changes:
+        plan.splits = {name: renumbered(read, changes) for name, read in plan.splits.items()}
     samples: Any = plan.splits
     if split_by is not None:
         if len(plan.splits) > 1:
@@ -148,6 +156,16 @@ def _collection(
         said = {name: getattr(collection, name) for name in collection.model_fields_set}
     else:
         said = dict(collection or fields)
-    tensors = plan.tensors | dict(said.pop("tensors", None) or {})
+    tensors = plan.tensors | {
+        name: _joined(plan.tensors.get(name), given) for name, given in dict(said.pop("tensors", None) or {}).items()
+    }
     found = {"id": dataset_name(path) or "dataset"} | plan.fields | said
     return Collection(**found, tensors=tensors)
+
+
+def _joined(found: Tensor | None, given: Any) -> Tensor:
+    """What is given of a tensor, and of the rest what was found."""
+    if found is None:
+        return given if isinstance(given, Tensor) else Tensor(**given)
+    said = {name: getattr(given, name) for name in given.model_fields_set} if isinstance(given, Tensor) else dict(given)
+    return Tensor(**(found.model_dump(exclude_defaults=True) | said))

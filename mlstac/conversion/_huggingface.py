@@ -1,5 +1,6 @@
 """Datasets of Hugging Face's ``datasets``: objects at hand, or folders that they were saved to."""
 
+from collections import defaultdict
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from mlstac.collection import Tensor
 from mlstac.conversion._fields import Fields
+from mlstac.conversion._numbering import agree_on_names
 from mlstac.conversion._peek import describe_first, raster_tensors
 from mlstac.conversion._plan import Plan, Samples
 from mlstac.conversion._raster import place
@@ -53,20 +55,21 @@ def plan_huggingface(source: Any) -> Plan:
     Raises
     ------
     InvalidArgumentError
-        If it has no features, so that nothing says what its columns are.
+        If it has no features, so that nothing says what its columns are, or if its splits number classes differently.
     """
     parts = dict(source) if isinstance(source, Mapping) else {_split(source): source}
     found: dict[str, Tensor] = {}
     splits: dict[str, Samples] = {}
-    classes: dict[str, list[str]] = {}
+    named: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for name, part in parts.items():
         features = getattr(part, "features", None)
         if not features:
             raise InvalidArgumentError(f"split {name!r} has no features; give it some: dataset.cast(Features({{...}}))")
         for column, feature in features.items():
             if type(feature).__name__ == "ClassLabel":
-                classes[field_name(column)] = list(feature.names or [])
+                named[field_name(column)][name] = list(feature.names or [])
         splits[split_of(name) or field_name(name)] = _reading(_undecoded(part, features), dict(features), found)
+    classes = {column: agree_on_names(said, column) for column, said in named.items()}
     tensors = describe_first(splits, classes=classes, roles=dict.fromkeys(classes, "label"), rasters=found)
     image = next((name for name, tensor in tensors.items() if tensor.role == "data"), None)
     info = getattr(next(iter(parts.values())), "info", None)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlstac.conversion._fields import Fields
+from mlstac.conversion._numbering import agree_on_names
 from mlstac.conversion._peek import describe_first
 from mlstac.conversion._plan import Plan, Samples
 from mlstac.conversion._words import field_name, is_label_field, split_of
@@ -32,19 +33,26 @@ def plan_items(source: Any) -> Plan:
     Raises
     ------
     InvalidArgumentError
-        If items are not dicts.
+        If items are not dicts, or if two datasets number classes differently.
     """
     parts = dict(source) if isinstance(source, Mapping) else {str(getattr(source, "split", "train")): source}
     splits = {split_of(name) or field_name(name): _reading(part) for name, part in parts.items()}
-    first = next(iter(parts.values()))
-    names = getattr(first, "classes", None)
-    classes: dict[str, list[str]] = {}
+    names = _class_names(parts)
     tensors = describe_first(splits, roles=dict.fromkeys(_LABELS, "label"))
     label = next((name for name in ("mask", "label") if name in tensors), None)
-    if label is not None and isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-        classes[label] = list(names)
+    if label is not None and names:
         tensors[label].classes = type(tensors[label])(classes=dict(enumerate(names))).classes
     return Plan("torchgeo", splits, tensors, image="image" if "image" in tensors else None, label=label)
+
+
+def _class_names(parts: Mapping[str, Any]) -> list[str]:
+    """Names of the classes that the datasets give, where they say them."""
+    said: dict[str, list[str]] = {}
+    for split, part in parts.items():
+        names = getattr(part, "classes", None)
+        if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
+            said[split] = list(names)
+    return agree_on_names(said, "classes") if said else []
 
 
 def band_names(source: Any) -> list[str] | None:

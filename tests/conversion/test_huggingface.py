@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import mlstac
+from mlstac.errors import InvalidArgumentError, InvalidSampleError
 from tests.conversion.sources import array, write_tif
 
 
@@ -95,3 +96,74 @@ def test_geotiffs_among_the_columns_keep_their_places(tmp_path):
     np.testing.assert_array_equal(ds[2]["mask"], array(2, bands=1)[0])
     assert ds.collection.tensors["image"].nodata == 0
     assert ds.metadata[2]["proj:transform"][2] == 500_320
+
+
+def labels_of(path):
+    ds = mlstac.load(path, framework="numpy")
+    return [int(sample["label"]) for sample in ds], {
+        item.value: item.label for item in ds.collection.tensors["label"].classes
+    }
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "names"),
+    [
+        (["water", "land"], [1, 0, 1, 0, 1], {0: "water", 1: "land"}),
+        (["LAND", "Water"], [0, 1, 0, 1, 0], {0: "LAND", 1: "Water"}),
+        ({5: "water", -2: "land"}, [-2, 5, -2, 5, -2], {-2: "land", 5: "water"}),
+        ({0: "land", 1: "water", 255: "cloud"}, [0, 1, 0, 1, 0], {0: "land", 1: "water", 255: "cloud"}),
+        (["dry", "wet"], [0, 1, 0, 1, 0], {0: "dry", 1: "wet"}),
+    ],
+)
+@pytest.mark.parametrize("by", ["classes", "collection"])
+def test_labels_have_the_numbers_of_the_classes_that_are_called_alike(by, classes, labels, names, train, tmp_path):
+    if by == "classes":
+        mlstac.convert(train, tmp_path / "out", classes=classes, license="MIT")
+    else:
+        said = {"license": "MIT", "tensors": {"label": mlstac.Tensor(role="label", classes=classes)}}
+        mlstac.convert(train, tmp_path / "out", said)
+    assert labels_of(tmp_path / "out") == (labels, names)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (["land", "sea"], "no class of the source is called 'sea', and no class is called 'water'"),
+        (["land"], "no class is called 'water'"),
+        (["water", "Water"], "a class of the source is named twice, and no class is called 'land'"),
+        (["a", "b", "c"], r"\('0 a', '1 b', '2 c'\) are called like none of the source's"),
+        ([], r"the classes given \(none\)"),
+        ({1: "a", 2: "b"}, "new names for its values"),
+        (["water", "land", "cloud"], "the values 2 are of no class that the source names"),
+    ],
+)
+def test_classes_that_are_not_those_of_the_source_are_refused(classes, words, train, tmp_path):
+    with pytest.raises(InvalidArgumentError, match=words) as caught:
+        mlstac.convert(train, tmp_path / "out", classes=classes, license="MIT")
+    assert "the classes of 'label' in the source are '0 land', '1 water'" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_label_of_no_class_is_not_mixed_up_with_one(train, tmp_path):
+    rows = [dict(row) | {"label": label} for row, label in zip(train.to_list(), (0, 1, -1, 0, 1), strict=True)]
+    unknown = datasets.Dataset.from_list(rows, features=train.features)
+    mlstac.convert(unknown, tmp_path / "out", classes=["water", "land"], license="MIT")
+    assert labels_of(tmp_path / "out")[0] == [1, 0, -1, 1, 0]
+    with pytest.raises(InvalidSampleError, match="'label' of sample 2 has the value -1, which is of no class"):
+        mlstac.convert(unknown, tmp_path / "other", classes={-1: "water", 0: "land"}, license="MIT")
+
+
+def test_splits_that_number_classes_differently_are_refused(train, tmp_path):
+    other = train.cast_column("label", datasets.ClassLabel(names=["water", "land"]))
+    with pytest.raises(InvalidArgumentError, match="split 'test' gives 'label' the names 'water', 'land'"):
+        mlstac.convert(datasets.DatasetDict({"train": train, "test": other}), tmp_path / "out")
+
+
+def test_what_a_collection_leaves_open_of_a_tensor_the_source_says(train, tmp_path):
+    said = {"license": "MIT", "tensors": {"label": {"description": "Seen by eye."}}}
+    label = mlstac.convert(train, tmp_path / "out", said).tensors["label"]
+    assert (label.description, label.role, [item.name for item in label.classes]) == (
+        "Seen by eye.",
+        "label",
+        ["land", "water"],
+    )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mlstac
-from mlstac.errors import InvalidArgumentError
+from mlstac.errors import InvalidArgumentError, InvalidSampleError
 
 
 class Chips(torch.utils.data.Dataset):
@@ -103,3 +103,35 @@ def test_items_that_are_no_dicts_are_refused(tmp_path):
     pairs = [(torch.zeros(3, 8, 8), 1)]
     with pytest.raises(InvalidArgumentError, match="item 0 is of type tuple; expected a dict of tensors"):
         mlstac.convert(pairs, tmp_path / "out")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+def test_pixels_have_the_numbers_of_the_classes_that_are_called_alike(dtype, tmp_path):
+    class Masks(Chips):
+        def __getitem__(self, index):
+            item = super().__getitem__(index)
+            item["mask"] = item["mask"].to(dtype)
+            item["mask"][0, 0] = 255  # not to be learned
+            return item
+
+    source = Masks(3)
+    collection = mlstac.convert(source, tmp_path / "out", classes=["Water", "Land"], license="MIT")
+    assert [item.name for item in collection.tensors["mask"].classes] == ["Water", "Land"]
+    for number, sample in enumerate(mlstac.load(tmp_path / "out", framework="numpy")):
+        mask = source[number]["mask"].numpy()
+        np.testing.assert_array_equal(sample["mask"], np.where(mask == 255, 255, 1 - mask))
+        assert sample["mask"].dtype == mask.dtype
+    with pytest.raises(InvalidArgumentError, match=r"the classes of 'mask' in the source are '0 land', '1 water'"):
+        mlstac.convert(source, tmp_path / "other", classes=["land", "sea"], license="MIT")
+    with pytest.raises(InvalidSampleError, match="'mask' of sample 0 has the value 255"):
+        mlstac.convert(source, tmp_path / "other", classes={255: "water", 0: "land"}, license="MIT")
+    if dtype is torch.uint8:
+        with pytest.raises(InvalidSampleError, match="'mask' of sample 0 is of uint8, which does not hold 300"):
+            mlstac.convert(source, tmp_path / "other", classes={300: "water", 0: "land"}, license="MIT", overwrite=True)
+
+
+def test_datasets_that_number_classes_differently_are_refused(tmp_path):
+    other = Chips(2)
+    other.classes = ("water", "land")
+    with pytest.raises(InvalidArgumentError, match="split 'val' gives 'classes' the names 'water', 'land'"):
+        mlstac.convert({"train": Chips(2), "val": other}, tmp_path / "out")
