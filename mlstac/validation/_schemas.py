@@ -5,6 +5,7 @@ from a folder, or fetched from the hosts that publish them. One that cannot be h
 """
 
 import json
+import re
 from collections.abc import Collection as AbstractCollection
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ HOSTS = frozenset(
 MAX_SCHEMA_BYTES = 4 * 2**20
 MAX_EXTENSIONS = 100
 _SHOWN = 20
+_NAMED = 10
 _CORE = "https://schemas.stacspec.org/v{0}/{1}-spec/json-schema/{1}.json"
 _KINDS = {"Collection": "collection", "Catalog": "catalog", "Feature": "item"}
 
@@ -59,6 +61,7 @@ class Schemas:
         self._judges: dict[str, Any] = {}
         self._down: dict[str, str] = {}
         self._said: set[str] = set()
+        self._unheld: dict[str, list[tuple[str, str]]] = {}
         self.missing = [name for name in ("jsonschema", "referencing") if find_spec(name) is None]
         if self._folder is not None and not self._folder.is_dir():
             raise InvalidArgumentError(f"schemas={str(folder)!r} is no folder; give one laid out by host and path")
@@ -97,16 +100,24 @@ class Schemas:
         except _UnavailableError as error:
             if uri not in self._said:  # once, not for every document
                 self._said.add(uri)
-                mend = (
-                    "run: pip install jsonschema pystac"
-                    if self.missing
-                    else "give schemas=FOLDER with a copy at FOLDER/<host>/<path>, or try again with a network"
-                )
-                findings.add("unchecked", file, f"not held against {uri[:200]}: {error}", mend, path="stac_extensions")
+                self._unheld.setdefault(str(error), []).append((file, uri))
             return
         for path, message in errors[:_SHOWN]:
             name = "the schema of ML-STAC" if uri == SCHEMA_URI else uri
             findings.error(file, message, f"change it to what {name} asks for", path=path, row=row)
+
+    def tell_unheld(self, findings: Findings) -> None:
+        """Say which schemas could not be had: once for all that one thing hinders."""
+        mend = (
+            "run: pip install jsonschema pystac"
+            if self.missing
+            else "give schemas=FOLDER with a copy at FOLDER/<host>/<path>, or try again with a network"
+        )
+        for reason, places in self._unheld.items():
+            (file, uri), *more = places
+            names = ", ".join(_say_schema(uri) for _, uri in places[:_NAMED]) + (", …" if len(places) > _NAMED else "")
+            what = f"{len(places)} schemas ({names})" if more else uri[:200]
+            findings.add("unchecked", file, f"not held against {what}: {reason}", mend, path="stac_extensions")
 
     def _errors(self, uri: str, document: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Path and message of what breaks a schema."""
@@ -204,6 +215,15 @@ class Schemas:
             return None
         target = self._folder / host / path.lstrip("/")
         return target if target.is_file() and target.resolve().is_relative_to(self._folder.resolve()) else None
+
+
+def _say_schema(uri: str) -> str:
+    """A schema in few words: ``file v2.1.0``; its URI, where that is not of STAC's usual form."""
+    core = re.fullmatch(r"https://schemas\.stacspec\.org/(v[\w.-]+)/([\w-]+)-spec/.*", uri)
+    usual = re.fullmatch(r"https://[\w.-]+/([\w-]+)/(v[\w.-]+)/schema\.json", uri)
+    if core is not None:
+        return f"STAC {core[2]} {core[1]}"[:200]
+    return uri[:200] if usual is None else f"{usual[1]} {usual[2]}"[:200]
 
 
 def _leaf(error: Any) -> Any:

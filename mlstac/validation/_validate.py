@@ -93,6 +93,7 @@ def validate(
             )
         elif document is not None:
             _check(url, document, judge, fetcher, tuple(allow_hosts), findings, looked_at, deep=deep)
+            judge.tell_unheld(findings)
     return Report(redact(url), deep, findings.done(), looked_at)
 
 
