@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 import mlstac
 
@@ -35,6 +36,17 @@ def test_another_split_is_measured_from_its_samples(run, flood):
     statistics = said["tensors"]["image"]["bands"][2]["statistics"]
     assert statistics["count"] == images[:, 2].size
     assert np.isclose(statistics["mean"], images[:, 2].mean(dtype=np.float64), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("split", "more"), [("val", []), ("train", ["--recompute"]), ("train", [])])
+def test_an_empty_split_is_said_to_be_empty(run, tmp_path, split, more):
+    held = "test" if split == "train" else "train"
+    mlstac.write({held: [{"x": np.ones((2, 4, 4), np.uint8)}]}, tmp_path / "a", id="a", license="CC0-1.0")
+    done = run("stats", "a", "--split", split, *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"no statistics: split {split!r} is empty; give --split {held}\n"
+    said = json.loads(run("stats", "a", "--split", split, *more, "--json").stdout)
+    assert (said["split"], said["samples"]) == (split, 0)
 
 
 def test_tensors_that_vary_and_have_no_bands_are_one_row(run, texts):
