@@ -32,6 +32,12 @@ def print_error(words: str) -> None:
     tell(" ".join(words.split()))
 
 
+def print_warning(words: str) -> None:
+    """Print a warning as one line on stderr, however long."""
+    ERR.print("[heading]warning:[/]", end=" ")
+    tell(" ".join(words.split()))
+
+
 def print_json(data: Any) -> None:
     """Print JSON on stdout, indented, in the order given; NaN and infinities become STAC's words for them."""
     OUT.file.write(json.dumps(_in_words(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -5,6 +5,7 @@ from typing import Any
 import mlstac
 from mlstac.authoring import check_layout, read_splitting
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._lists import read_list
 from mlstac.cli._misuse import MisuseError, reading
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_count
@@ -16,7 +17,7 @@ from mlstac.storage import parse_size, redact
 def convert_source(source: str, path: str, *, store: list[str], as_json: bool, **options: Any) -> None:
     """Convert, and say what came of it."""
     with reading():
-        check_kind(options.get("kind"))
+        check_kind(options.get("kind"), of_path=True)
         parse_compression(options.get("compression"))
         check_layout(options.get("layout") or "auto")
         if options.get("shard_size") is not None:
@@ -36,6 +37,20 @@ def convert_source(source: str, path: str, *, store: list[str], as_json: bool, *
     OUT.print(redact(path), markup=False, soft_wrap=True)
     each = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     tell(f"wrote {say_count(sum(counts.values()), 'sample')}: {each}")
+
+
+def read_bands(text: str | None) -> str | list[str] | None:
+    """What ``bands=`` of `mlstac.convert` is given: names, or a sensor, of which some bands may be named.
+
+    Raises
+    ------
+    MisuseError
+        If there is no word in it, or none beside a comma.
+    """
+    names = read_list(text, option="--bands")
+    if names is None or (len(names) > 1 and ":" not in names[0]):
+        return names
+    return " ".join(names)  # sentinel-2-l2a: B04, B03
 
 
 def read_division(
@@ -69,7 +84,7 @@ def read_division(
 
 def _read_shares(text: str) -> dict[str, float]:
     shares: dict[str, float] = {}
-    for part in text.split(","):
+    for part in read_list(text, option="--fractions") or []:
         name, _, share = (word.strip() for word in part.partition("="))
         try:
             number = float(share)

@@ -22,7 +22,8 @@ def convert(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="original, classes, pairs, images, webdataset, mds or huggingface; by default told by what is there.",
+            help="original, classes, pairs, images, webdataset, mds or huggingface (a folder that one was saved to); "
+            "by default told by what is there. Datasets in Python, as torchgeo's are, go to mlstac.convert.",
         ),
     ] = None,
     allow_host: Annotated[
@@ -109,7 +110,8 @@ def convert(
     ] = None,
 ) -> None:
     """Make a dataset of images or of another format."""
-    from mlstac.cli._convert import convert_source, read_division
+    from mlstac.cli._convert import convert_source, read_bands, read_division
+    from mlstac.cli._lists import read_list
 
     convert_source(
         source,
@@ -121,8 +123,8 @@ def convert(
         title=title,
         description=description,
         license=license,
-        bands=bands.split(",") if bands and "," in bands else bands,
-        classes=[name.strip() for name in classes.split(",")] if classes else None,
+        bands=read_bands(bands),
+        classes=read_list(classes, option="--classes"),
         split_by=read_division(column=split_by, block_size_m=block_size, fractions=fractions, seed=seed),
         shard_size=shard_size,
         layout=layout,

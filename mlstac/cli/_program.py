@@ -1,7 +1,8 @@
 """The program, what many of its commands take, and how each shows its options and its errors."""
 
 import re
-from typing import Annotated, Any
+import warnings
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -27,21 +28,47 @@ class _Plain:
 
 
 class Command(_Plain, TyperCommand):
-    """A command that tells an error of ours in one line, as the command line spells it: status 1, or 2 for misuse."""
+    """A command that tells errors of ours and warnings in a line each, as the command line spells them.
+
+    The status is 1 after an error, and 2 where it is misuse.
+    """
 
     def invoke(self, ctx: Any) -> Any:
+        as_python_does = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, UserWarning):  # of a deprecation the place in the code is what matters
+                as_python_does(message, category, filename, lineno, file, line)
+                return
+            from mlstac.cli._console import print_warning
+
+            print_warning(self._spell(message, ctx))
+
         try:
+            warnings.showwarning = show
             return super().invoke(ctx)
         except MlstacError as error:
             from mlstac.cli._console import print_error
             from mlstac.cli._misuse import MisuseError
-            from mlstac.cli._spelling import spell
 
-            typed = [
-                str(word) for given in ctx.params.values() for word in (given if isinstance(given, list) else [given])
-            ]
-            print_error(spell(str(error), {param.name for param in self.params}, typed))
+            print_error(self._spell(error, ctx))
             raise typer.Exit(2 if isinstance(error, MisuseError) else 1) from None
+        finally:
+            warnings.showwarning = as_python_does
+
+    def _spell(self, message: Exception | str, ctx: Any) -> str:
+        """A message as the command line says it; what was typed stays as it was typed."""
+        from mlstac.cli._spelling import spell
+
+        typed = [str(word) for given in ctx.params.values() for word in (given if isinstance(given, list) else [given])]
+        return spell(str(message), {param.name for param in self.params}, typed)
 
 
 class _Program(_Plain, TyperGroup):

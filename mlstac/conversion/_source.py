@@ -32,6 +32,9 @@ KINDS = {
 }
 """Kinds of source, and what each is."""
 
+_OBJECTS = ("torchgeo",)
+"""Those that no path can be."""
+
 
 def make_plan(
     source: Any,
@@ -49,7 +52,7 @@ def make_plan(
     FormatError
         If it is not of the kind that was named.
     """
-    check_kind(kind)
+    check_kind(kind, of_path=isinstance(source, str | os.PathLike))
     kind = kind or detect_kind(source)
     if kind == "original":
         return plan_original(source, storage_options=storage_options, allow_hosts=allow_hosts), None
@@ -71,10 +74,16 @@ def make_plan(
     return {"classes": plan_classes, "pairs": plan_pairs, "images": plan_images}[kind](root), None
 
 
-def check_kind(kind: str | None) -> None:
-    """Raise InvalidArgumentError if a kind is named that is none."""
+def check_kind(kind: str | None, *, of_path: bool = False) -> None:
+    """Raise InvalidArgumentError if a kind is named that is none, or that no path can be where the source is one."""
+    kinds = [name for name in KINDS if not (of_path and name in _OBJECTS)]
+    if kind in _OBJECTS and of_path:
+        raise InvalidArgumentError(
+            f"kind={kind!r} is of datasets in Python, and the source is a path: hand the dataset itself to "
+            f"mlstac.convert in Python, or choose one of {', '.join(kinds)}"
+        )
     if kind is not None and kind not in KINDS:
-        raise InvalidArgumentError(f"kind={kind!r} is not known; choose one of {', '.join(KINDS)}")
+        raise InvalidArgumentError(f"kind={kind!r} is not known; choose one of {', '.join(kinds)}")
 
 
 def detect_kind(source: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import webdataset
 
@@ -34,6 +35,61 @@ def test_classes_number_the_folders_of_their_names(run, tmp_path):
     done = run("convert", "in", "other", "--classes", "x,y")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "the folders are 'Forest', 'River', 'Sea Lake'" in done.stderr
+
+
+@pytest.mark.parametrize("bands", ["B02, B03 ,B04", " B02,B03,B04 "])
+def test_lists_may_have_blanks(run, tmp_path, bands):
+    for number in range(10):
+        write_tif(tmp_path / "in" / "ab"[number % 2] / f"{number}.tif", array(number), x=40_000 * number)
+    shares = ["--block-size", "1000", "--fractions", "train = 0.5, test = 0.5"]
+    done = run("convert", "in", "out", "--bands", bands, "--classes", " b , a ", *shares)
+    assert done.returncode == 0, done.stderr
+    tensors = mlstac.open(tmp_path / "out").tensors
+    assert [band.name for band in tensors["input"].bands] == ["B02", "B03", "B04"]
+    assert [item.name for item in tensors["target"].classes] == ["b", "a"]
+
+
+def test_a_sensor_may_have_blanks(run, tmp_path):
+    write_tif(tmp_path / "in" / "a.tif", array(0, bands=13))
+    assert run("convert", "in", "out", "--bands", " sentinel-2-l1c ").returncode == 0
+    assert mlstac.open(tmp_path / "out").tensors["input"].bands[0].name == "B01"
+    write_tif(tmp_path / "two" / "a.tif", array(0, bands=2))
+    assert run("convert", "two", "some", "--bands", "sentinel-2-l2a: B08, B04").returncode == 0
+    assert [band.common_name for band in mlstac.open(tmp_path / "some").tensors["input"].bands] == ["nir", "red"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--bands", "B02,,B04"], "--bands 'B02,,B04' has no word beside a comma"),
+        (["--bands", " "], "--bands ' ' has no word in it"),
+        (["--classes", "a,b,"], "--classes 'a,b,' has no word beside a comma"),
+        (["--block-size", "9", "--fractions", "train=1,"], "--fractions 'train=1,' has no word beside a comma"),
+        (["--kind", "torchgeo"], "--kind torchgeo is of datasets in Python, and the source is a path"),
+    ],
+)
+def test_a_list_or_kind_that_nobody_can_read_is_misuse(run, tmp_path, arguments, said):
+    write_tif(tmp_path / "in" / "a.tif", array(0))
+    done = run("convert", "in", "out", *arguments)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_names_the_kinds_that_a_path_can_be(run_with):
+    said = " ".join(run_with({"COLUMNS": "200"}, "convert", "--help").stdout.split())
+    assert "original, classes, pairs, images, webdataset, mds or huggingface (a folder" in said
+    assert "torchgeo's are, go to mlstac.convert" in said
+
+
+def test_a_warning_is_one_line(run, tmp_path):
+    with webdataset.TarWriter(str(tmp_path / "in.tar")) as writer:
+        writer.write({"__key__": "a", "npy": npy(np.zeros((64, 64, 3), np.uint8))})
+    done = run("convert", "in.tar", "out")
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("warning: tensor 'input' is channel-last (64, 64, 3): it is stored as given")
+    assert rest == ["wrote 1 sample: train 1"]
 
 
 def test_json_is_for_programs(run, tmp_path):
