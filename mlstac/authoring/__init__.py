@@ -6,7 +6,7 @@ from mlstac.authoring._card import card
 from mlstac.authoring._garbage import Garbage, gc
 from mlstac.authoring._list_items import list_items
 from mlstac.authoring._parts import write_parts
-from mlstac.authoring._publish import Publication, publish
+from mlstac.authoring._publish import Publication, check_place, publish
 from mlstac.authoring._rebuild import Rebuilt, rebuild
 from mlstac.authoring._remeasure import measure_samples
 from mlstac.authoring._shapes import check_layout
@@ -22,6 +22,7 @@ __all__ = [
     "append",
     "card",
     "check_layout",
+    "check_place",
     "gc",
     "list_items",
     "measure_samples",

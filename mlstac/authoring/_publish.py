@@ -139,14 +139,11 @@ def publish(
     --------
     >>> publish("flood", "s3://bucket/flood", storage_options={"endpoint_url": "https://…"})  # doctest: +SKIP
     """
-    root = _local_root(path)
-    check_address(url)
     url = _folder_of(os.fspath(url))
-    if not is_remote(url):
-        raise InvalidArgumentError(
-            f"{url!r} is a path on this machine; to put a dataset there, copy its folder; to publish it on the Hugging "
-            f"Face Hub give hf://datasets/ORGANISATION/NAME"
-        )
+    check_place(
+        path, url, private=private, revision=revision, tag=tag, message=message, storage_options=storage_options
+    )
+    root = _local_root(path)
     hub = parse_hub(url, endpoint=(storage_options or {}).get("endpoint"))
     with named_card(root, url) as card:
         inventory = take_inventory(root, instead=card.paths)
@@ -166,14 +163,41 @@ def publish(
                 options=storage_options or {},
                 progress=progress,
             )
-        for name, value in (("private", private), ("revision", revision), ("tag", tag), ("message", message)):
-            if value is not None:
-                raise InvalidArgumentError(f"{name}= is for the Hugging Face Hub, and {redact(url)} is not there")
         with open_store(url, storage_options) as store:
             done = _publish_to_store(inventory, store, dry_run=dry_run, overwrite=overwrite, progress=progress)
         if not dry_run:
             card.keep()
         return done
+
+
+def check_place(
+    path: str | os.PathLike[str],
+    url: str,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    **of_the_hub: Any,
+) -> None:
+    """Say of a call of `publish` what nobody can mean by it; nothing is read for it, here or there.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the dataset is not on this machine, or the place for it is; or if an argument that is for the Hub alone is
+        given for another place.
+    """
+    _local_root(path)
+    check_address(url)
+    if not is_remote(url):
+        raise InvalidArgumentError(
+            f"{url!r} is a path on this machine; to put a dataset there, copy its folder; to publish it on the Hugging "
+            f"Face Hub give hf://datasets/ORGANISATION/NAME"
+        )
+    if parse_hub(url, endpoint=(storage_options or {}).get("endpoint")) is None:
+        for name, value in of_the_hub.items():
+            if value is not None:
+                raise InvalidArgumentError(
+                    f"{name}= is for the Hugging Face Hub, and {redact(url)} is not there; leave it out"
+                )
 
 
 def _folder_of(url: str) -> str:

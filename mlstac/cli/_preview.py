@@ -1,5 +1,6 @@
 """`mlstac preview`: some samples with their labels, and a map of the dataset, in one picture."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def write_preview(source: str, out: Path, *, split: str, count: int, options: li
     figure = draw_preview(
         [dataset[row] for row in rows.tolist()],
         collection.tensors,
-        _footprints(collection, store),
+        _footprints(collection, store, say=None if as_json else tell),
         ids=ids,
         title=collection.title or collection.id,
     )
@@ -67,7 +68,9 @@ def _is_drawable(collection: mlstac.Collection) -> bool:
     return "image" in kinds and "video" not in kinds
 
 
-def _footprints(collection: mlstac.Collection, store: dict[str, Any] | None) -> dict[str, list[bytes]]:
+def _footprints(
+    collection: mlstac.Collection, store: dict[str, Any] | None, *, say: Callable[[str], None] | None
+) -> dict[str, list[bytes]]:
     """Footprints of each split as WKB; a split without places has none."""
     found = {}
     for name, split in collection.splits.items():
@@ -77,7 +80,7 @@ def _footprints(collection: mlstac.Collection, store: dict[str, Any] | None) -> 
         if "geometry" in metadata.columns:
             column = metadata.to_table(["geometry"])["geometry"].drop_null()
             shown = spread(len(column), _MOST_FOOTPRINTS)
-            if len(shown) < len(column):
-                tell(f"the map shows {len(shown):,} of the {len(column):,} footprints of {name}, evenly chosen")
+            if say is not None and len(shown) < len(column):
+                say(f"the map shows {len(shown):,} of the {len(column):,} footprints of {name}, evenly chosen")
             found[name] = column.take(shown).to_pylist()
     return found

@@ -1,8 +1,11 @@
 """`mlstac publish`: a dataset's folder to an object store or the Hub."""
 
+from typing import Any
+
 import mlstac
-from mlstac.authoring import Publication
+from mlstac.authoring import Publication, check_place
 from mlstac.cli._console import OUT, print_json, tell
+from mlstac.cli._misuse import reading
 from mlstac.cli._options import read_options
 from mlstac.cli._words import say_bytes, say_count
 from mlstac.storage import redact
@@ -21,19 +24,15 @@ def publish_folder(
     as_json: bool,
 ) -> None:
     """Upload what changed, and print the URL that loads it; on a dry run, each file and where it would go."""
-    done = mlstac.publish(
-        path,
-        url,
-        dry_run=dry_run,
-        overwrite=overwrite,
-        private=private,
-        revision=revision,
-        tag=tag,
-        storage_options=read_options(options),
-    )
+    store = read_options(options)
+    of_the_hub: dict[str, Any] = {"private": private, "revision": revision, "tag": tag}
+    with reading():
+        check_place(path, url, storage_options=store, **of_the_hub)
+    done = mlstac.publish(path, url, dry_run=dry_run, overwrite=overwrite, storage_options=store, **of_the_hub)
     if as_json:
         print_json(summarize(done))
-    elif dry_run:
+        return
+    if dry_run:
         for file in done.files:
             OUT.print(f"{file.action:6}  {say_bytes(file.size):>10}  {file.url}", markup=False, soft_wrap=True)
     else:

@@ -29,6 +29,8 @@ def serve_folder(path: Path, *, host: str, port: int, as_json: bool) -> None:
             _say_what_is_served(folder, datasets, server.url, as_json=as_json)
             server.wait()
         except KeyboardInterrupt:  # however early: who reads the first line may press Ctrl-C amid the last
+            if as_json:
+                return
             tell(f"\nanswered {say_count(server.requests, 'request')} with {say_bytes(server.bytes_sent)}")
 
 
@@ -37,11 +39,13 @@ def _say_what_is_served(folder: Path, datasets: list[str], url: str, *, as_json:
     urls = [base + dataset for dataset in datasets]
     if as_json:
         print_json({"url": base, "datasets": urls})
-    for one in [] if as_json else urls[:_MOST_LINES]:
+        OUT.file.flush()
+        return
+    for one in urls[:_MOST_LINES]:
         OUT.print(f'mlstac.load("{one}", split="train")', style="code", markup=False, soft_wrap=True)
     OUT.file.flush()
     if not urls:
         tell(f"{folder} has no collection.json, and no folder in it has one; serving it all the same")
-    if len(urls) > _MOST_LINES and not as_json:
+    if len(urls) > _MOST_LINES:
         tell(f"and {say_count(len(urls) - _MOST_LINES, 'more dataset')}")
     tell(f"serving {folder} at {base} with byte ranges and CORS; Ctrl-C ends it")

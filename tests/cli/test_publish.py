@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 import mlstac
+from mlstac.storage import Store
 
 
 def options_of(moto_s3):
@@ -47,6 +50,24 @@ def test_there_and_back_by_the_hub(run_with, hub, flood, tmp_path):
     assert json.loads(back.stdout)["path"] == str(tmp_path / "back")
     assert len(mlstac.load(tmp_path / "back", split="test", framework="numpy")) == 4
     assert not list((tmp_path / "back" / "train").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("place", "more", "said"),
+    [
+        ("s3://bucket/x", ["--tag", "v1"], "--tag is for the Hugging Face Hub, and s3://bucket/x is not there"),
+        ("s3://bucket/x", ["--public"], "--private is for the Hugging Face Hub"),
+        ("s3://bucket/x", ["--revision", "next"], "--revision is for the Hugging Face Hub"),
+        ("folder", [], "'folder' is a path on this machine; to put a dataset there, copy its folder"),
+    ],
+)
+def test_what_nobody_can_mean_is_misuse_and_nothing_goes_up(run, moto_s3, flood, place, more, said):
+    done = run("publish", flood, place, *more, *options_of(moto_s3))
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert said in line
+    with Store("s3://bucket/x", storage_options=moto_s3) as store:
+        assert not store.list()
 
 
 def test_an_error_is_one_line_without_the_secret(run_with, flood, hub):

@@ -47,6 +47,9 @@ def test_json_names_every_dataset_of_a_folder(flood, texts, tmp_path):
         said = json.loads(document)
         assert [url.removeprefix(said["url"]) for url in said["datasets"]] == ["flood/", "texts/"]
         assert mlstac.open(said["datasets"][1]).id == "texts"
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        assert (process.returncode, process.stdout.read(), process.stderr.read()) == (0, "", "")
 
 
 def test_a_browser_on_another_page_may_read_ranges(flood):
