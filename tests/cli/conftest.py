@@ -1,5 +1,6 @@
 """Runs the command line as people do: the installed program, in a process of its own."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,12 @@ import pytest
 import mlstac
 
 MLSTAC = Path(sys.executable).with_name("mlstac")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_fonts():
+    """Matplotlib's list of fonts is made beforehand: where that takes 5 s, it speaks of it on stderr."""
+    importlib.import_module("matplotlib.font_manager")
 
 
 @pytest.fixture
