@@ -98,6 +98,10 @@ class Entry:
                 file.close()
         self._data = self._journal = None
 
+    def __del__(self) -> None:
+        # of one that a forked child lets go of, or that was used once more after its cache was closed
+        self.close()
+
     @property
     def is_removed(self) -> bool:
         """Whether the files were evicted under this process: what they hold is good still, what is added is lost."""

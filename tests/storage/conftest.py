@@ -1,6 +1,7 @@
 """What the storage tests share: bytes by chance, and a clock that waits for nobody."""
 
 import asyncio
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +44,14 @@ def content():
 def fetcher(clock):
     with Fetcher(clock=clock) as fetcher:
         yield fetcher
+
+
+@pytest.fixture
+def left_open(monkeypatch):
+    """What was found open when nothing referred to it any more: it is told where it is, in whichever thread."""
+    found = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: found.append(str(told.exc_value)))
+    return found
 
 
 def ranges(url, spans, *, size=None):

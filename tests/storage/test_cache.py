@@ -1,6 +1,7 @@
 """The cache: what it saves, what it survives, and what it leaves alone."""
 
 import errno
+import gc
 import multiprocessing
 import os
 import pickle
@@ -325,7 +326,7 @@ def test_processes_share_a_folder(server, content, tmp_path, method):
     assert server.count == before
 
 
-def test_a_cache_used_before_a_fork_works_after_it(server, content, tmp_path):
+def test_a_cache_used_before_a_fork_works_after_it(server, content, tmp_path, left_open):
     with open_cached(tmp_path) as fetcher:
         assert_fetches(fetcher, server.url + "a.bin", content, ROWS[:50], size=len(content))
         child = os.fork()
@@ -333,12 +334,23 @@ def test_a_cache_used_before_a_fork_works_after_it(server, content, tmp_path):
             code = 1
             try:
                 assert_fetches(fetcher, server.url + "a.bin", content, ROWS, size=len(content))
-                code = 0
+                code = len(left_open)  # of the parent's files, which the child lets go of
             finally:
                 os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
         assert_fetches(fetcher, server.url + "a.bin", content, ROWS, size=len(content))
     assert server.count == 100
+
+
+def test_a_cache_that_is_used_once_more_after_closing_leaves_no_file_open(content, tmp_path, left_open):
+    """As where the thread that writes has some reads to keep yet."""
+    cache, read = Cache(tmp_path), Read("http://h/a.bin", 0, 1000, [(0, memoryview(bytearray(1000)))], len(content))
+    cache.keep(read, None)
+    cache.close()
+    cache.keep(read, None)
+    del cache
+    gc.collect()
+    assert left_open == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

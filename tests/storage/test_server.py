@@ -4,7 +4,6 @@ import http.client
 import os
 import pathlib
 import socket
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -159,14 +158,6 @@ def test_closing_frees_the_port_and_the_thread(folder, our_threads):
     with open_server(folder, port=port) as again:
         assert again.url == server.url
     server.close()
-
-
-@pytest.fixture
-def left_open(monkeypatch):
-    """What was found open when nothing referred to it any more: it is told where it is, in whichever thread."""
-    found = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda told: found.append(str(told.exc_value)))
-    return found
 
 
 def test_closing_amid_the_opening_of_a_file_leaves_none_open(folder, monkeypatch, left_open, our_threads):
