@@ -1,5 +1,6 @@
 """Waiting for what threads and processes do in their own time: for the thing itself, and never for a time."""
 
+import gc
 import os
 import signal
 import threading
@@ -27,7 +28,7 @@ def ctrl_c(*, unnoticed=False):
     With `unnoticed` the thread that presses takes the signal itself, so that it wakes nobody.
 
     A signal that comes between Python's last look and a wait for a lock is heard when the wait is over, and no sooner;
-    a user presses again.
+    a user presses again. One that comes amid what is called back while garbage is collected is lost, so none is.
     """
     heard = []
 
@@ -45,8 +46,11 @@ def ctrl_c(*, unnoticed=False):
     def press():
         wait_until(lambda: heard or send(), "Ctrl-C is heard")
 
-    before = signal.signal(signal.SIGINT, hear)
+    before, collecting = signal.signal(signal.SIGINT, hear), gc.isenabled()
+    gc.disable()
     try:
         yield press
     finally:
         signal.signal(signal.SIGINT, before)
+        if collecting:
+            gc.enable()
