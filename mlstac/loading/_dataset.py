@@ -1,5 +1,6 @@
 """A dataset: samples of some splits, as tensors of one framework; thin over the parts that do the work."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
@@ -11,6 +12,7 @@ from mlstac.errors import InvalidArgumentError, MlstacError, NotFoundError
 from mlstac.loading._assemble import assemble
 from mlstac.loading._batches import Batches
 from mlstac.loading._chosen import Chosen, Rows
+from mlstac.loading._fetcher import as_torch, find_fetcher, makes_tensors
 from mlstac.loading._order import balanced_weights, block_rows, choose_order
 from mlstac.loading._padding import check_pad
 from mlstac.loading._repr import describe_dataset
@@ -35,8 +37,12 @@ class Dataset(Chosen):
 
     def __getitem__(self, key: SupportsIndex | slice | Sequence[int] | NDArray[Any]) -> dict[str, Any]:
         if is_single(key):
-            return self._sample(row_of(key, len(self)))  # type: ignore[arg-type]
-        return self._batch(rows_of(key, len(self)))  # type: ignore[arg-type]
+            found = self._sample(row_of(key, len(self)))  # type: ignore[arg-type]
+        else:
+            found = self._batch(rows_of(key, len(self)))  # type: ignore[arg-type]
+        if self.feed().output.beyond_torch and makes_tensors(find_fetcher(sys._getframe(1))):
+            return {name: as_torch(value) for name, value in found.items()}
+        return found
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self._sample(row) for row in range(len(self)))

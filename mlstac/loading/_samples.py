@@ -9,11 +9,10 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mlstac.collection import check_dtype
 from mlstac.errors import MlstacError
-from mlstac.frameworks import get_adapter
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._assemble import assemble, is_cut_freely
+from mlstac.loading._fetcher import as_torch
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
 
@@ -64,9 +63,7 @@ class Samples(Sequence[Sample]):
         """The samples as one batch: tensors of shape (batch, *shape), lists where shapes vary."""
         batch = self._batch
         if self._output.adapter.NAME == "numpy" and "torch" in sys.modules:  # as default_collate does with arrays
-            batch = {
-                name: _as_torch(value) if isinstance(value, np.ndarray) else value for name, value in batch.items()
-            }
+            batch = {name: as_torch(value) for name, value in batch.items()}
         arrived: dict[str, Any] = self._output.begin_transfer(batch).wait()
         return arrived
 
@@ -89,14 +86,6 @@ class Samples(Sequence[Sample]):
         except MlstacError as error:
             vars(error).update(row=row)
             raise self._placed(error) from error
-
-
-def _as_torch(array: NDArray[Any]) -> Any:
-    """A tensor over an array's memory; torch itself takes none of bfloat16 and float8."""
-    if array.dtype.isbuiltin == 1:
-        return sys.modules["torch"].from_numpy(array)
-    adapter, dtype = get_adapter("torch"), check_dtype(array.dtype)
-    return adapter.decode(array.reshape(-1).view(np.uint8), adapter.check_dtype(dtype), array.shape, owned=True)
 
 
 def _collate(batch: Any, *, collate_fn_map: Any = None) -> Any:

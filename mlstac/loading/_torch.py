@@ -9,6 +9,7 @@ from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from mlstac.errors import InvalidArgumentError, StateError
 from mlstac.loading._batches import Batches
+from mlstac.loading._fetcher import as_torch, find_fetcher, makes_tensors
 from mlstac.loading._listener import EpochListener
 
 if TYPE_CHECKING:
@@ -69,13 +70,14 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         return len(batches)
 
     def __iter__(self) -> Iterator[Any]:
-        # nothing else tells which loader asks: its fetcher is the caller, and knows what it will do with the batches
-        caller = sys._getframe().f_back  # none, where a thread begins with this
-        _refuse_to_be_batched(caller and caller.f_locals.get("self"), self._options["batch_size"])
+        fetcher = find_fetcher(sys._getframe().f_back)  # of which there is none, where a thread begins with this
+        _refuse_to_be_batched(fetcher, self._options["batch_size"])
         self._shared[1] = get_worker_info() is not None
         self._running = self._make(self._state)
         self._state = None
-        return iter(self._running)
+        iteration: Iterator[Any] = iter(self._running)
+        converts = self._dataset.feed().output.beyond_torch and makes_tensors(fetcher)
+        return map(_tensors, iteration) if converts else iteration
 
     def state_dict(self) -> dict[str, Any]:
         """How far this process's batches are; a worker's state says which worker of how many it is.
@@ -133,6 +135,10 @@ def _refuse_to_be_batched(fetcher: Any, batch_size: int) -> None:
             "once more; say DataLoader(ds.iterable(...), batch_size=None), whose default is batch_size=1, or give the "
             "loader ds itself"
         )
+
+
+def _tensors(batch: Any) -> Any:
+    return {name: as_torch(value) for name, value in batch.items()} if isinstance(batch, Mapping) else batch
 
 
 def _worker() -> tuple[int, int]:

@@ -109,6 +109,13 @@ class Output:
         """Whether tensors stay where they are made."""
         return str(self.device).lower() in ("cpu", "cpu:0", "place(cpu)", "/device:cpu:0")
 
+    @cached_property
+    def beyond_torch(self) -> bool:
+        """Whether arrays are handed out of which torch makes no tensors: of dtypes that numpy itself lacks."""
+        return self.adapter.NAME == "numpy" and any(
+            dtype not in ("text", "json") and numpy_dtype(dtype).isbuiltin != 1 for dtype in self.given.values()
+        )
+
     def allocate(self, nbytes: int) -> Bytes:
         """Memory that a tensor may live on."""
         buffer: Bytes = self.adapter.allocate(nbytes, self.pinned_for)

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Subset, random_split
+from torch.utils.data import ConcatDataset, DataLoader, Subset, random_split
 
 import mlstac
 from mlstac.errors import DtypeError, InvalidArgumentError, StateError
@@ -221,13 +221,67 @@ def test_batches_may_be_asked_for_where_no_line_of_python_is(tiny):
     wait_until(lambda: sum(len(batch["target"]) for batch in found) == 17, "all batches have come")
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
-def test_arrays_of_dtypes_that_numpy_lacks_become_torchs_own(tmp_path, dtype):
+class Own(torch.utils.data.Dataset):
+    """A dataset of a user's own, which reckons with the arrays that it asks for."""
+
+    def __init__(self, ds):
+        self.ds = ds
+
+    def __len__(self):
+        return len(self.ds)
+
+    def __getitem__(self, row):
+        return self.ds[row]["x"].astype(np.float32)
+
+
+@pytest.fixture(params=["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def strange(tmp_path, request):
+    """A dataset of rows of a dtype that numpy lacks, as arrays; the rows; the dtype of torch."""
     values = np.arange(24, dtype=np.uint8).reshape(4, 6)
-    stored = values.view(getattr(ml_dtypes, dtype)) if "8_" in dtype else values.astype(ml_dtypes.bfloat16)
-    mlstac.write([{"x": row} for row in stored], tmp_path / "ds", id="ds", license="CC0-1.0")
-    (batch,) = DataLoader(mlstac.load(tmp_path / "ds", framework="numpy"), batch_size=4)
-    (expected,) = DataLoader(mlstac.load(tmp_path / "ds", framework="torch"), batch_size=4)
-    assert batch["x"].dtype == expected["x"].dtype == getattr(torch, dtype)
-    assert batch["x"].shape == (4, 6)
-    assert np.array_equal(batch["x"].view(torch.uint8).numpy().ravel(), stored.view(np.uint8).ravel())
+    stored = values.view(getattr(ml_dtypes, request.param)) if "8_" in request.param else values.astype("bfloat16")
+    samples = [{"x": row, "rows": stored[:number], "n": np.int32(number)} for number, row in enumerate(stored)]
+    mlstac.write(samples, tmp_path / "ds", id="ds", license="CC0-1.0")
+    return mlstac.load(tmp_path / "ds", framework="numpy"), stored, getattr(torch, request.param)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (lambda ds: ds, {"batch_size": 4}),
+        (lambda ds: ds, {"batch_size": None, "sampler": [[0, 1, 2, 3]]}),
+        (lambda ds: ds, {"batch_size": None}),
+        (lambda ds: ds, {"batch_size": None, "num_workers": 1}),
+        (lambda ds: Subset(ds, [0, 1, 2, 3]), {"batch_size": 4}),
+        (lambda ds: Subset(Subset(ds, [2, 3, 0, 1]), [2, 3, 0, 1]), {"batch_size": None}),
+        (lambda ds: ConcatDataset([ds.subset([0, 1]), ds.subset([2, 3])]), {"batch_size": None}),
+        (lambda ds: ds.iterable(4), {"batch_size": None}),
+        (lambda ds: ds.iterable(3), {"batch_size": None, "num_workers": 1}),
+    ],
+)
+def test_arrays_of_dtypes_that_numpy_lacks_become_torchs_own(strange, make, options):
+    ds, stored, dtype = strange
+    loaded = list(DataLoader(make(ds), **options))
+    assert {item["x"].dtype for item in loaded} == {dtype}
+    found = torch.cat([item["x"].view(torch.uint8).reshape(-1) for item in loaded])
+    assert np.array_equal(found.numpy(), stored.view(np.uint8).ravel())
+    ragged = [part for item in loaded for part in (item["rows"] if isinstance(item["rows"], list) else [item["rows"]])]
+    assert [(tuple(part.shape), part.dtype) for part in ragged] == [((number, 6), dtype) for number in range(4)]
+    assert torch.cat([item["n"].reshape(-1) for item in loaded]).tolist() == [0, 1, 2, 3]
+
+
+def test_arrays_stay_arrays_for_all_but_torchs_own_collate(strange):
+    ds, stored, _ = strange
+    for loader in (
+        DataLoader(ds, batch_size=None, collate_fn=lambda sample: sample["x"].astype(np.float32)),
+        DataLoader(ds.iterable(1), batch_size=None, collate_fn=lambda batch: batch["x"][0].astype(np.float32)),
+        DataLoader(Own(ds), batch_size=None),
+    ):
+        np.testing.assert_array_equal(np.stack(list(loader)), stored.astype(np.float32))
+    assert type(ds[0]["x"]) is np.ndarray
+
+
+def test_single_samples_put_together_by_torch_have_its_dtypes_too(strange):
+    ds, stored, dtype = strange
+    (batch,) = DataLoader(ConcatDataset([ds.select(["x"])]), batch_size=4)
+    assert batch["x"].dtype == dtype
+    assert np.array_equal(batch["x"].view(torch.uint8).numpy(), stored.view(np.uint8).reshape(4, -1))
