@@ -48,8 +48,8 @@ def assemble(batch: list[Slots], output: Output, *, pad: Pad | None = None) -> d
             missing = int(np.flatnonzero(~present)[0])
             fill = 0 if slots.view.layout.media_type is None else None
             error = InvalidArgumentError(
-                f"sample {missing} of the batch lacks tensor {name!r}: give what to fill with, "
-                f"batches(..., pad={{{name!r}: {fill}}}), or leave the tensor out with select(tensors=...)"
+                f"sample {missing} of the batch lacks tensor {name!r}: give what to fill with, batches(..., "
+                f"pad={{{name!r}: {fill}}}) or ds.padded(...), or leave the tensor out with select(tensors=...)"
             )
             vars(error).update(row=missing)  # for whoever knows which sample that is
             raise error

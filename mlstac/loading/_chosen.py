@@ -12,6 +12,7 @@ from mlstac.loading._feed import DatasetFeed
 from mlstac.loading._fields import Field, choose_bands, choose_tensors, cut_window
 from mlstac.loading._fingerprint import fingerprint_rows, freeze_collection
 from mlstac.loading._metadata import Metadata
+from mlstac.loading._padding import Pad, check_pad
 from mlstac.loading._reader import Reader
 from mlstac.loading._selection import rows_of
 from mlstac.loading._statistics import TensorStatistics, affines_of, given_statistics
@@ -58,6 +59,7 @@ class Chosen:
         self._framework = origin.framework
         self._device = origin.device
         self._narrow = origin.narrow
+        self._pad: dict[str, float | str | None] = {}
         self._cached_feed: DatasetFeed | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -221,6 +223,30 @@ class Chosen:
         derived = self._derive(("normalized", {}), _scaling="normalized")
         derived.feed()  # missing statistics are an error now, not at the first sample
         return derived
+
+    def padded(self, pad: Pad) -> Self:
+        """The same samples, filled up to one tensor in every batch: for loaders that make batches of their own.
+
+        Holds for ``ds[10:20]``, for ``torch.utils.data.DataLoader(ds, batch_size=…)``, and for `batches`, `iterable`
+        and `to_tf`, whose own ``pad`` adds to it and goes before it. Single samples stay as they are.
+
+        Parameters
+        ----------
+        pad : mapping of str to number, str or None
+            As for `Dataset.batches`: a tensor comes with ``<name>_mask``, or ``<name>_present``.
+
+        Raises
+        ------
+        InvalidArgumentError, NotFoundError
+            If a filling is none, or there is no such tensor.
+        """
+        checked = check_pad(pad, self.tensors, self.feed().output)
+        return self._derive(("padded", {"pad": checked}), _pad={**self._pad, **(checked or {})})
+
+    @property
+    def pad(self) -> dict[str, float | str | None]:
+        """What fills up batches of the tensors that are chosen, by `padded`."""
+        return {name: value for name, value in self._pad.items() if name in self._fields}
 
     def with_framework(self, framework: str, *, device: Any = "cpu", narrow: bool = False) -> Self:
         """The same samples as tensors of another framework.

@@ -14,7 +14,7 @@ from mlstac.loading._batches import Batches
 from mlstac.loading._chosen import Chosen, Rows
 from mlstac.loading._fetcher import as_torch, find_fetcher, makes_tensors
 from mlstac.loading._order import balanced_weights, block_rows, choose_order
-from mlstac.loading._padding import check_pad
+from mlstac.loading._padding import check_pad, join_pads
 from mlstac.loading._repr import describe_dataset
 from mlstac.loading._samples import Samples, advise_batches
 from mlstac.loading._selection import is_single, row_of, rows_of
@@ -56,7 +56,7 @@ class Dataset(Chosen):
             read = feed.read(chosen)
         else:
             chosen, read = feed.read_listed(list(rows))
-        return Samples(read, feed.output, partial(feed.placed, samples=chosen))
+        return Samples(read, feed.output, partial(feed.placed, samples=chosen), pad=self.pad)
 
     def batches(
         self,
@@ -94,11 +94,11 @@ class Dataset(Chosen):
             Leave out what does not fill a last step. Else the last step is shorter, and where it does not divide by
             the ranks the epoch's first samples come again (``batches.padding`` of them).
         pad : mapping of str to number, optional
-            Tensor -> filling. A tensor whose shape varies, or that is decoded from pictures or films, becomes one
-            tensor as large as its largest sample, with ``<name>_mask`` of the axes that vary; one that samples may lack
-            is filled, with ``<name>_present`` (text with a str, any encoded field with None). The number is a value as
-            it comes out, of the dtype that ``as_dtype`` asks for, scaled or normalized; not one as stored. Without it
-            the first is a list, the second an error if a sample lacks it.
+            Tensor -> filling, beside those of `padded`. A tensor whose shape varies, or that is decoded from pictures
+            or films, becomes one tensor as large as its largest sample, with ``<name>_mask`` of the axes that vary;
+            one that samples may lack is filled, with ``<name>_present`` (text with a str, any encoded field with None).
+            The number is a value as it comes out, of the dtype that ``as_dtype`` asks for, scaled or normalized; not
+            one as stored. Without it the first is a list, the second an error if a sample lacks it.
         rank, world_size : int, optional
             By default those of torch.distributed or jax.distributed, if initialised, else 0 of 1.
         prefetch : int
@@ -141,7 +141,7 @@ class Dataset(Chosen):
             seed=seed,
             epoch=epoch,
             drop_last=drop_last,
-            pad=check_pad(pad, self.tensors, feed.output),
+            pad=check_pad(join_pads(self.pad, pad), self.tensors, feed.output),
             rank=rank,
             world_size=world_size,
             prefetch=prefetch,
@@ -281,7 +281,7 @@ class Dataset(Chosen):
         feed = self.feed()
         read = feed.read(rows)
         try:
-            batch: dict[str, Any] = feed.output.begin_transfer(assemble(read, feed.output)).wait()
+            batch: dict[str, Any] = feed.output.begin_transfer(assemble(read, feed.output, pad=self.pad)).wait()
         except MlstacError as error:
             if not hasattr(error, "row"):
                 raise

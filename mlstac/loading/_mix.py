@@ -15,7 +15,7 @@ from mlstac.loading._bijection import hash_words, permute
 from mlstac.loading._dataset import Dataset
 from mlstac.loading._mixed_feed import SHIFT, MixedFeed
 from mlstac.loading._order import Order, make_order
-from mlstac.loading._padding import check_pad
+from mlstac.loading._padding import check_pad, join_pads
 from mlstac.loading._whole import whole
 from mlstac.loading._world import find_world
 
@@ -133,7 +133,7 @@ class Mixture:
             seed=self._seed if seed is None else seed,
             epoch=epoch,
             drop_last=drop_last,
-            pad=check_pad(pad, self._datasets[0].tensors, feed.output),
+            pad=check_pad(join_pads(self._datasets[0].pad, pad), self._datasets[0].tensors, feed.output),
             rank=rank,
             world_size=world_size,
             prefetch=prefetch,
@@ -206,6 +206,10 @@ def _check_alike(datasets: list[Dataset]) -> None:
                 raise InvalidArgumentError(
                     f"datasets differ in tensor {name!r}: {fact} and {found[name]}; select what they share"
                 )
+        if other.pad != first.pad:
+            raise InvalidArgumentError(
+                f"datasets are padded differently, {first.pad} and {other.pad}; pad all alike, or say batches(pad=...)"
+            )
         if other.feed().output.adapter is not first.feed().output.adapter:
             raise InvalidArgumentError("datasets are of different frameworks; load all of them with one")
         if other.feed().output.device != first.feed().output.device:

@@ -17,6 +17,13 @@ from mlstac.loading._values import Output
 Pad = Mapping[str, float | str | None]
 
 
+def join_pads(ours: Pad, given: Any) -> Any:
+    """Fillings of a dataset, and those that a call adds to them; None if neither says any."""
+    if given is None:
+        return ours or None
+    return {**ours, **given} if isinstance(given, Mapping) else given
+
+
 def check_pad(pad: Pad | None, tensors: Mapping[str, Tensor], output: Output) -> Pad | None:
     """See that fillings are numbers, or of encoded fields None or text, for tensors that there are.
 

@@ -13,6 +13,7 @@ from mlstac.errors import MlstacError
 from mlstac.loading._addresses import MISSING
 from mlstac.loading._assemble import assemble, is_cut_freely
 from mlstac.loading._fetcher import as_torch
+from mlstac.loading._padding import Pad
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
 
@@ -29,8 +30,16 @@ class Samples(Sequence[Sample]):
     not stacked again.
     """
 
-    def __init__(self, slots: list[Slots], output: Output, placed: Callable[[MlstacError], MlstacError]) -> None:
+    def __init__(
+        self,
+        slots: list[Slots],
+        output: Output,
+        placed: Callable[[MlstacError], MlstacError],
+        *,
+        pad: Pad | None = None,
+    ) -> None:
         self._slots = slots
+        self._pad = pad
         self._output = output
         self._placed = placed
         self._is_cut = output.on_host and all(is_cut_freely(entry, output) for entry in slots)
@@ -70,7 +79,7 @@ class Samples(Sequence[Sample]):
     @cached_property
     def _batch(self) -> dict[str, Any]:
         try:
-            return assemble(self._slots, self._output)
+            return assemble(self._slots, self._output, pad=self._pad)
         except MlstacError as error:
             if not hasattr(error, "row"):
                 raise

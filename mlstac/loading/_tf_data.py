@@ -8,6 +8,7 @@ from mlstac.collection import Tensor
 from mlstac.errors import DtypeError, InvalidArgumentError
 from mlstac.frameworks import check_dtypes, get_adapter
 from mlstac.loading._media import decoded_axes
+from mlstac.loading._padding import join_pads
 from mlstac.loading._whole import whole
 from mlstac.loading._world import find_world
 
@@ -87,6 +88,7 @@ def _make(
             "transform= may change the types of tensors; give it to the tf.data.Dataset: .map(function)"
         )
     single = batch_size is None
+    pad = join_pads(dataset.pad, pad)
     if single and (pad or drop_last):
         raise InvalidArgumentError("pad= and drop_last= are for batches: give batch_size, or leave them out")
     # eager tensors on our memory: of numpy arrays tf.data makes copies, which take as long as reading them

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 import mlstac
-from mlstac.errors import ChecksumError, InvalidArgumentError
+from mlstac.errors import ChecksumError, InvalidArgumentError, NotFoundError
 from tests.loading.datasets import write_stacked
 from tests.waiting import wait_until
 
@@ -168,6 +168,72 @@ def test_what_a_sample_lacks_and_what_varies_goes_through_the_loader(tmp_path):
                 assert np.array_equal(batch["boxes"][place].numpy(), samples[number]["boxes"])
                 seen.append(number)
         assert seen == list(range(8))
+
+
+@pytest.fixture
+def lacking(tmp_path):
+    """Boxes that some samples lack, texts likewise, and their numbers."""
+    samples = [
+        {"number": np.int64(number)}
+        | ({"boxes": np.full((number % 3, 4), number, np.float32), "text": f"{number}"} if number % 4 < 3 else {})
+        for number in range(8)
+    ]
+    described = {
+        "number": mlstac.Tensor(),
+        "boxes": mlstac.Tensor(required=False),
+        "text": mlstac.Tensor(required=False, media_type="text/plain"),
+    }
+    mlstac.write(samples, tmp_path / "out", id="boxes", license="CC0-1.0", tensors=described)
+    return mlstac.load(tmp_path / "out"), samples
+
+
+def same(found, expected):
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name] == value if isinstance(value, list) else torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_over_a_padded_dataset_gets_the_batches_that_batches_pads(lacking, workers):
+    ds, samples = lacking
+    pad = {"boxes": -1, "text": ""}
+    padded = ds.padded(pad)
+    wanted = list(ds.batches(3, pad=pad))
+    context = "spawn" if workers else None  # to which the dataset is sent as it was padded
+    found = list(DataLoader(padded, batch_size=3, num_workers=workers, multiprocessing_context=context))
+    for batches in (found, padded.batches(3), [padded[0:3], padded[3:6], padded[6:8]]):
+        for got, expected in zip(batches, wanted, strict=True):
+            same(got, expected)
+    assert found[1]["boxes"].shape == (3, 2, 4)
+    assert found[1]["boxes_mask"].tolist() == [[False, False], [True, False], [True, True]]
+    assert found[1]["boxes_present"].tolist() == [False, True, True]
+    assert sorted(padded[3]) == ["number"]  # single samples are as they were
+    assert padded[5]["boxes"].tolist() == samples[5]["boxes"].tolist()
+
+
+def test_paddings_add_up_and_follow_what_is_chosen(lacking):
+    ds, _ = lacking
+    padded = ds.padded({"boxes": 0}).padded({"text": None})
+    assert padded.pad == {"boxes": 0, "text": None}
+    assert next(iter(padded.batches(8)))["text"][3] is None
+    assert next(iter(padded.batches(8, pad={"text": "-"})))["text"][3] == "-"
+    assert padded.select(["number", "boxes"]).pad == {"boxes": 0}
+    same(padded.select(["number"])[0:8], ds.select(["number"])[0:8])
+    assert padded.fingerprint == ds.fingerprint
+    mixed = next(iter(mlstac.mix([padded, padded.subset([1, 2])]).batches(8)))
+    assert mixed["boxes"].ndim == 3
+    with pytest.raises(InvalidArgumentError, match="padded differently"):
+        mlstac.mix([padded, ds])
+
+
+def test_paddings_that_cannot_be_meant_are_refused_at_once(lacking):
+    ds, _ = lacking
+    with pytest.raises(NotFoundError, match="'box'"):
+        ds.padded({"box": 0})
+    with pytest.raises(InvalidArgumentError, match="no number"):
+        ds.padded({"boxes": "0"})
+    with pytest.raises(InvalidArgumentError, match=r"ds\.padded\(\.\.\.\)"):
+        list(DataLoader(ds, batch_size=4))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
