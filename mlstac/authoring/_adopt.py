@@ -34,6 +34,7 @@ from mlstac.authoring._target import Target
 from mlstac.collection import Collection, Tensor
 from mlstac.errors import CatalogError, MissingFileError, ShardError
 from mlstac.sample import ZSTD, codec_of, count_bytes, header_length, read_header, undo_file
+from mlstac.storage import say_missing
 
 _NUMBER: Final = re.compile(r"(\d+)\.safetensors")
 
@@ -71,6 +72,9 @@ def adopt(target: Target, collection: Collection, *, seen: str | None, shards: I
             run.append(as_fragment(rows, collection.tensors), record)
             for _ in range(len(rows)):
                 progress.add(split)
+    except BaseException:
+        run.discard(shards=False)
+        raise
     finally:
         progress.close()
     run.save(
@@ -92,8 +96,9 @@ def _shards(target: Target, collection: Collection) -> Iterator[Shard]:
             file = inside(split, asset.href, base="")
             if target.size(file) is None:
                 raise MissingFileError(
-                    f"catalog part {target.at(file)} is not there, though {collection.id!r} names it; fetch it again,"
-                    " or make the catalogs anew with mlstac.rebuild(path)"
+                    say_missing(target.root, split)
+                    or f"catalog part {target.at(file)} is not there, though {collection.id!r} names it; fetch it"
+                    " again, or make the catalogs anew with mlstac.rebuild(path)"
                 )
             with target.local(file) as path, open_catalog(path, name=target.at(file)) as parquet:
                 rows = parquet.read()

@@ -22,7 +22,7 @@ from mlstac.authoring._session import is_in_use
 from mlstac.authoring._target import Target
 from mlstac.collection import Collection, say_bytes, say_count
 from mlstac.errors import CatalogError, ChangedError, MissingFileError
-from mlstac.storage import is_remote
+from mlstac.storage import is_remote, say_missing
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,8 @@ def _named(target: Target, collection: Collection) -> set[str]:
                 with target.local(file) as path, open_catalog(path, name=target.at(file)) as parquet:
                     used |= {inside(split, href, base=file) for href in _hrefs(parquet)}
             except (OSError, pa.ArrowException) as error:
+                if target.size(file) is None and (said := say_missing(target.root, split)):
+                    raise MissingFileError(f"{said}; nobody can say otherwise which shards are in use") from error
                 raise CatalogError(
                     f"the catalog part {target.at(file)} cannot be read ({error}), and without it nobody can say"
                     " which shards are in use; fetch it again, or make it anew with mlstac.rebuild(path)"

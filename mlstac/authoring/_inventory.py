@@ -14,7 +14,7 @@ from mlstac.authoring._depot import COLLECTION
 from mlstac.cards import CROISSANT_FILE, FOOTPRINTS_FILE, README, SAMPLES_FILE
 from mlstac.collection import Collection
 from mlstac.errors import CatalogError, MissingFileError, ShardError
-from mlstac.storage import is_remote, join, read_bytes
+from mlstac.storage import is_remote, join, read_bytes, say_missing
 
 CARD_FILES = (SAMPLES_FILE, FOOTPRINTS_FILE, CROISSANT_FILE, README)
 """What the dataset card consists of, as far as it is there."""
@@ -171,7 +171,8 @@ def _file(root: Path, url: str, size: int | None, checksum: str | None) -> Datas
         there = os.stat(url).st_size
     except FileNotFoundError:
         raise MissingFileError(
-            f"{url} is not there, and the dataset names it; copy or write the dataset again"
+            (say_missing(root, name.partition("/")[0]) if name.endswith(".parquet") else None)
+            or f"{url} is not there, and the dataset names it; copy or write the dataset again"
         ) from None
     if size is not None and there != size:
         raise ShardError(f"{url} holds {there} bytes, and the dataset says {size}; copy or write the dataset again")

@@ -19,6 +19,7 @@ _NAMED: Final = re.compile(rf"{_BEFORE}([a-z]+(?:_[a-z]+)+)\b(?![=\w(/'\"])")
 _CALL: Final = re.compile(
     rf"{_BEFORE}\bmlstac\.(card|convert|download|gc|publish|rebuild)\b(?!/)(?:\(path(?:, (\w+)=True)?\))?"
 )
+_FETCH: Final = re.compile(r"\bmlstac\.download\((URL|'[^']*'), ('[^']*'), split='([^']*)'\)")
 _STORE: Final = re.compile(r"storage_options=(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
 
 _OBJECTS: Final = re.compile(", or give a datetime.timedelta|, and not as a pathlib.Path, which takes one away")
@@ -64,12 +65,18 @@ def _spelled(text: str, options: Container[str]) -> str:
         words = ["mlstac", found[1], *(["PATH"] if "(" in found[0] else [])]
         return " ".join([*words, *([f"--{found[2].replace('_', '-')}"] if found[2] else [])])
 
+    text = _FETCH.sub(_of_fetch, text)
     text = _CALL.sub(call, _OBJECTS.sub("", text))
     if "option" in options:
         text = _STORE.sub(_of_store, text)
         text = _STORES.sub(lambda found: "with -O" if found[1] else "options (-O)", text)
     text = _GIVEN.sub(given, text)
     return _NAMED.sub(lambda found: option(found[1]) or found[0], text)
+
+
+def _of_fetch(found: re.Match[str]) -> str:
+    url, path = (word[1:-1] if re.fullmatch(r"'[\w./:@~+-]+'", word) else word for word in (found[1], found[2]))
+    return f"mlstac download {url} {path} --split {found[3]}"
 
 
 def _of_store(found: re.Match[str]) -> str:

@@ -17,7 +17,17 @@ from mlstac.loading._open import open_catalog
 from mlstac.loading._source import NAME, Place, find_collection
 from mlstac.loading._splits import split_names
 from mlstac.loading.original import download_original
-from mlstac.storage import Download, Fetcher, StorageOptions, download, is_remote, join, read_bytes, redact
+from mlstac.storage import (
+    Download,
+    Fetcher,
+    StorageOptions,
+    download,
+    is_remote,
+    join,
+    read_bytes,
+    redact,
+    without_secrets,
+)
 
 _WRITTEN = ".mlstac"  # the journal of an authoring
 _SHA256 = "1220"  # multihash: sha2-256, 32 bytes
@@ -65,7 +75,7 @@ def download_splits(
     for name, part in zip(names, catalog.parts, strict=True):
         asset = collection.assets[name]
         parts.append(Download(part.url, _inside(part.url, place), asset.size, _sha256(asset.checksum)))
-    paths = download(parts, folder, fetcher=fetcher)
+    paths = download(parts, folder, fetcher=fetcher, source=without_secrets(place.url).removesuffix(NAME))
     copies = {part.url: path for part, path in zip(parts, paths, strict=True)}
     catalog = open_catalog(place, splits, fetcher=fetcher, allow_hosts=allow_hosts, copies=copies)
     shards: dict[str, tuple[int, str | None]] = {}
@@ -103,7 +113,7 @@ def download_dataset(
         The folder; made if it is not there.
     split : str or sequence of str, optional
         ``"train"``, ``"train+test"``, a list; all by default. The collection names the others too, and to load one says
-        that it is not there.
+        the call that fetches it.
     storage_options : mapping or callable, optional
         For the store.
     revision : str, optional

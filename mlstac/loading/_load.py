@@ -19,7 +19,7 @@ from mlstac.loading._fingerprint import (
     thaw_collection,
 )
 from mlstac.loading._layout import layout_of
-from mlstac.loading._open import open_catalog
+from mlstac.loading._open import check_there, open_catalog
 from mlstac.loading._opened import remember
 from mlstac.loading._reader import Reader
 from mlstac.loading._source import Given, Place, find_collection
@@ -146,6 +146,8 @@ def load(
     if not stream and is_remote(place.url):
         folder = _download(place, names, data_dir=data_dir, fetcher=fetcher, allow_hosts=tuple(allow_hosts))
         place, options, cache, source = find_collection(folder, fetcher=fetcher), None, None, folder
+    if place.original is None and not is_remote(place.url):
+        check_there(place, names, allow_hosts=tuple(allow_hosts))
     original = None
     if place.original is not None:
         if cache is not None:

@@ -1,5 +1,6 @@
 """Catalog parts of a collection's splits, ready to be read."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mlstac.loading._ranged import OpenFile, RangedFile
 from mlstac.loading._shards import Shards
 from mlstac.loading._source import Place
 from mlstac.sample import MAX_PART_BYTES, check_sizes
-from mlstac.storage import Fetcher, is_remote, join, local_path, read_bytes, redact
+from mlstac.storage import Fetcher, is_remote, join, local_path, parent, read_bytes, redact, say_missing
 
 WHOLE_BYTES = 4 * 1024 * 1024
 """Remote parts up to this size are read whole, in one request; of larger ones the columns that are needed."""
@@ -82,6 +83,26 @@ def open_catalog(
     return Catalog(parts, splits=counts, shards=shards)
 
 
+def check_there(place: Place, splits: Sequence[str], *, allow_hosts: tuple[str, ...]) -> None:
+    """Check that all parts of some splits of a local dataset are there, as those of a download may not be.
+
+    Raises
+    ------
+    MissingFileError
+        If one is not; says the call that fetches it.
+    """
+    for name in splits:
+        for asset in filter(None, map(place.collection.assets.get, place.collection.splits[name].assets)):
+            url = join(place.url, asset.href, root=place.root, allow_hosts=allow_hosts)
+            if not is_remote(url) and not os.path.exists(local_path(url)):
+                said = say_missing(local_path(parent(place.url)), name)
+                raise MissingFileError(said or _not_there(local_path(url)))
+
+
+def _not_there(path: str) -> str:
+    return f"catalog {path} is not there; the collection names it: fetch the dataset again"
+
+
 def _row_count(asset: Asset) -> int | None:
     """Rows of a part as the collection has them (STAC table extension)."""
     count = (asset.model_extra or {}).get("table:row_count")
@@ -123,7 +144,7 @@ def open_part(url: str, asset: Asset, fetcher: Fetcher, *, dictionaries: Sequenc
     if not is_remote(url):
         path = Path(local_path(url))
         if not path.is_file():
-            raise MissingFileError(f"catalog {path} is not there; the collection names it: fetch the dataset again")
+            raise MissingFileError(_not_there(str(path)))
         size = path.stat().st_size
         if size > MAX_PART_BYTES:
             raise _too_large(url, size)

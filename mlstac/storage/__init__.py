@@ -2,7 +2,7 @@
 
 from mlstac.storage._address import assign_options, dataset_name, place_of
 from mlstac.storage._cache import Cache
-from mlstac.storage._download import Download, download
+from mlstac.storage._download import Download, download, say_missing
 from mlstac.storage._fetcher import Fetcher
 from mlstac.storage._files import MappedFile, file_size, map_file, read_bytes
 from mlstac.storage._hub import HubPlace, find_token, hub_endpoint, parse_hub
@@ -60,6 +60,7 @@ __all__ = [
     "read_bytes",
     "redact",
     "result_of",
+    "say_missing",
     "scheme_of",
     "without_secrets",
 ]

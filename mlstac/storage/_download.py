@@ -22,6 +22,8 @@ _BLOCK_BYTES = 8_388_608
 _MOST_BYTES_AHEAD = 134_217_728
 _MOST_BLOCKS_AHEAD = 64
 _MANIFEST = ".mlstac-download.json"
+_SOURCE = ""
+"""Key in it of where the files are from; no file has such a path."""
 
 
 class Download(NamedTuple):
@@ -52,6 +54,7 @@ def download(
     fetcher: Fetcher | None = None,
     storage_options: StorageOptions = None,
     progress: bool | Progress = False,
+    source: str = "",
 ) -> list[Path]:
     """Fetch whole files into a folder.
 
@@ -69,6 +72,8 @@ def download(
         Used to read; else one is made with `storage_options`.
     progress : bool or callable
         True for a bar on standard error; or a callable that is told of each piece's bytes.
+    source : str, optional
+        What `source_of` is to say of the folder: where the dataset is. It is kept, so let no secret be in it.
 
     Returns
     -------
@@ -93,6 +98,9 @@ def download(
         root.mkdir(parents=True, exist_ok=True)
         with own as reader, _lock(root), _bar(progress) as (tell, expect):
             manifest = _read_manifest(root)
+            if source and manifest.get(_SOURCE) != source:
+                manifest[_SOURCE] = source
+                _write_manifest(root, manifest)
             sized = [
                 file if file.size is not None else file._replace(size=reader.file_size(file.url)) for file in files
             ]
@@ -111,6 +119,17 @@ def download(
             f"{root}: cannot be written ({error.strerror or error}); make room, or give another folder"
         ) from error
     return paths
+
+
+def say_missing(folder: str | os.PathLike[str], split: str) -> str | None:
+    """Say how to fetch a split that is not in a folder; None of a folder that is no download."""
+    root = Path(folder)
+    if not (root / _MANIFEST).exists():
+        return None
+    source = _read_manifest(root).get(_SOURCE)
+    url = repr(str(source)) if source else "URL"
+    call = f"mlstac.download({url}, {str(root)!r}, split={split!r})"
+    return f"split {split!r} was not downloaded to {root}; fetch it: {call}"
 
 
 class _Partial:
@@ -247,6 +266,10 @@ def _note(root: Path, manifest: dict[str, Any], partial: _Partial) -> None:
     if partial.file.sha256 is None:
         return
     manifest[partial.file.path] = [partial.file.sha256.lower(), partial.path.stat().st_mtime_ns]
+    _write_manifest(root, manifest)
+
+
+def _write_manifest(root: Path, manifest: dict[str, Any]) -> None:
     scratch = root / f"{_MANIFEST}.{os.getpid()}"
     scratch.write_text(json.dumps(manifest))
     scratch.replace(root / _MANIFEST)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import mlstac
-from mlstac.storage import Store
+from mlstac.storage import Store, open_server
 
 
 def options_of(moto_s3):
@@ -89,3 +89,13 @@ def test_an_address_at_which_nothing_can_be_is_one_line(run, flood):
     done = run("append", "s3:/bucket/flood", flood)
     words = "error: 's3:/bucket/flood' is no URL, for two slashes follow its scheme; give 's3://bucket/flood'\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
+
+
+def test_a_split_that_was_not_downloaded_names_the_command_that_fetches_it(run, flood, tmp_path):
+    with open_server(flood) as server:
+        assert run("download", server.url, tmp_path / "copy", "--split", "test").returncode == 0
+        done = run("preview", tmp_path / "copy", "--split", "train", "-o", tmp_path / "a.png")
+        call = f"mlstac download {server.url} {tmp_path / 'copy'} --split train"
+        assert done.stderr == f"error: split 'train' was not downloaded to {tmp_path / 'copy'}; fetch it: {call}\n"
+        assert run(*call.split()[1:]).returncode == 0
+    assert len(mlstac.load(tmp_path / "copy")) == 8

@@ -44,10 +44,43 @@ def test_a_split_alone_brings_its_files_alone(whole, fault_server, tmp_path):
     folder = mlstac.download(fault_server(whole).url, tmp_path / "copy", "test")
     assert not list((folder / "train").glob("*"))
     assert len(mlstac.load(folder, split="test", framework="numpy")) == 4
-    with pytest.raises(MissingFileError, match="train"):
-        mlstac.load(folder, split="train", framework="numpy")[0]
     with pytest.raises(NotFoundError, match="'holdout'"):
         mlstac.download(fault_server(whole).url, tmp_path / "copy", split="holdout")
+
+
+def test_a_split_that_was_not_downloaded_names_the_call_that_fetches_it(whole, fault_server, tmp_path):
+    server = fault_server(whole)
+    folder = mlstac.download(server.url, tmp_path / "copy", "test")
+    words = f"split 'train' was not downloaded to {folder}; fetch it: "
+    call = f"mlstac.download('{server.url}', '{folder}', split='train')"
+    calls = {
+        "load": lambda: mlstac.load(folder, split="train"),
+        "load more": lambda: mlstac.load(folder, split="test+train"),
+        "append": lambda: mlstac.append(folder, [{"input": np.ones(3)}], split="test"),
+        "gc": lambda: mlstac.gc(folder),
+        "publish": lambda: mlstac.publish(folder, "memory://somewhere"),
+    }
+    for name, called in calls.items():
+        with pytest.raises(MissingFileError) as caught:
+            called()
+        assert str(caught.value).startswith(words + call), name
+    assert not (folder / ".mlstac").exists()  # nothing is left that looks as if it had been added to
+    eval(call, {"mlstac": mlstac})  # to the letter
+    assert len(mlstac.load(folder, split="train")) == 17
+
+
+def test_no_secret_of_the_url_is_kept_beside_a_download(whole, fault_server, tmp_path):
+    server = fault_server(whole)
+    folder = mlstac.download(f"{server.url}collection.json?sig=hidden", tmp_path / "copy", "test")
+    assert not any(b"hidden" in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    with pytest.raises(MissingFileError, match=f"mlstac.download\\('{server.url}', "):
+        mlstac.load(folder)
+
+
+def test_a_folder_that_is_no_download_lacks_a_part_by_its_name(whole):
+    max((whole / "train").glob("catalog-*.parquet")).unlink()
+    with pytest.raises(MissingFileError, match=r"catalog .*catalog-00001\.parquet is not there; the collection names"):
+        mlstac.load(whole)
 
 
 def test_a_broken_run_shows_no_dataset_and_goes_on(whole, fault_server, tmp_path):
