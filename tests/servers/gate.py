@@ -1,5 +1,6 @@
 """A gate before another server: it passes requests on, and fails those that a test names."""
 
+import contextlib
 import http.client
 import re
 import threading
@@ -101,15 +102,15 @@ class _Handler(BaseHTTPRequestHandler):
                 said = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>no</Message></Error>".encode()
                 self._answer(fault.status, [("Content-Type", "application/xml")], said)
                 return
-        connection = http.client.HTTPConnection(gate.target.hostname or "", gate.target.port, timeout=100)
+        target = http.client.HTTPConnection(gate.target.hostname or "", gate.target.port, timeout=100)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP | {"expect"}}
-        connection.request(self.command, self.path, body=body, headers=headers)
-        reply = connection.getresponse()
-        data = reply.read()
-        length = reply.headers.get("Content-Length")
-        kept = [(name, value) for name, value in reply.getheaders() if name.lower() not in _HOP_BY_HOP]
-        self._answer(reply.status, kept, data, length=length)
-        connection.close()
+        with contextlib.closing(target) as connection:  # also where the client has gone
+            connection.request(self.command, self.path, body=body, headers=headers)
+            reply = connection.getresponse()
+            data = reply.read()
+            length = reply.headers.get("Content-Length")
+            kept = [(name, value) for name, value in reply.getheaders() if name.lower() not in _HOP_BY_HOP]
+            self._answer(reply.status, kept, data, length=length)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _serve  # noqa: N815 - as http.server has it
 
