@@ -8,10 +8,13 @@ from mlstac.cli._console import OUT, print_json, tell
 from mlstac.cli._lists import read_list
 from mlstac.cli._misuse import MisuseError, reading
 from mlstac.cli._options import read_options
-from mlstac.cli._words import say_count
+from mlstac.cli._words import say_count, say_dtype, say_shape
+from mlstac.collection import Tensor
 from mlstac.conversion import check_kind
 from mlstac.sample import parse_compression
 from mlstac.storage import parse_size, redact
+
+_MOST_NAMES = 10
 
 
 def convert_source(source: str, path: str, *, store: list[str], as_json: bool, **options: Any) -> None:
@@ -37,6 +40,20 @@ def convert_source(source: str, path: str, *, store: list[str], as_json: bool, *
     OUT.print(redact(path), markup=False, soft_wrap=True)
     each = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     tell(f"wrote {say_count(sum(counts.values()), 'sample')}: {each}")
+    for name, tensor in collection.tensors.items():
+        tell(f"  {name}: {_say_tensor(tensor)}")
+
+
+def _say_tensor(tensor: Tensor) -> str:
+    """What became of a field of the source, by which one sees whether it was taken for what it is."""
+    what = tensor.media_type or f"{say_dtype(tensor.dtype)} {say_shape(tensor.shape)}"
+    if tensor.role == "label":
+        what += ", a label"
+    if not tensor.classes:
+        return what
+    names = [item.label for item in tensor.classes]
+    shown = ", ".join(names[:_MOST_NAMES]) + (" …" if len(names) > _MOST_NAMES else "")
+    return f"{what} of {len(names):,} class{'es' if len(names) > 1 else ''}: {shown}"
 
 
 def read_bands(text: str | None) -> str | list[str] | None:

@@ -10,7 +10,7 @@ from mlstac.conversion._numbering import number_folders, renumber
 from mlstac.conversion._plan import Plan
 from mlstac.conversion._renumbering import renumbered
 from mlstac.conversion._source import make_plan
-from mlstac.errors import InvalidArgumentError, NotFoundError
+from mlstac.errors import InvalidArgumentError, InvalidSampleError, NotFoundError
 from mlstac.storage import StorageOptions, assign_options, dataset_name
 
 
@@ -116,18 +116,27 @@ def convert(
                 f"split_by divides one split, and the source has {', '.join(plan.splits)}; leave split_by out"
             )
         samples = next(iter(plan.splits.values()))(0)
-    return write(
-        samples,
-        path,
-        described,
-        shard_size=shard_size,
-        layout=layout,
-        compression=compression,
-        split_by=split_by,
-        overwrite=overwrite,
-        storage_options=ours,
-        progress=progress,
-    )
+    try:
+        return write(
+            samples,
+            path,
+            described,
+            shard_size=shard_size,
+            layout=layout,
+            compression=compression,
+            split_by=split_by,
+            overwrite=overwrite,
+            storage_options=ours,
+            progress=progress,
+        )
+    except InvalidSampleError as error:
+        what, mend, _ = str(error).partition("; convert it before adding")
+        if not mend or plan.kind not in ("classes", "pairs", "images"):
+            raise
+        raise InvalidSampleError(
+            f"{what}; images of one kind have one dtype: convert the file (gdal_translate -ot), or leave images of "
+            "another kind in a folder of their own, outside of the source"
+        ) from error
 
 
 def _describe(plan: Plan, bands: Any, classes: Any, *, asked: bool) -> None:

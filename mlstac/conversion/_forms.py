@@ -8,14 +8,14 @@ from typing import Final
 
 from mlstac.conversion._groups import are_pairs, label_files, read_names
 from mlstac.conversion._images import ImageFile
-from mlstac.conversion._words import tokens
+from mlstac.conversion._words import is_label, tokens
 from mlstac.errors import InvalidArgumentError
 
 _BAND: Final = re.compile(r"B(0?[1-9]|1[0-2]|8A)|[VH][VH]", re.IGNORECASE)
 """As Sentinel-2, Landsat and Sentinel-1 name their bands in the files of a product."""
 
 
-def find_form(root: Path, images: Sequence[ImageFile], *, known: str) -> str:
+def find_form(root: Path, images: Sequence[ImageFile]) -> str:
     """The kind of source that a folder of images is.
 
     Parameters
@@ -24,13 +24,12 @@ def find_form(root: Path, images: Sequence[ImageFile], *, known: str) -> str:
         The folder.
     images : sequence of ImageFile
         Those in it, one at the least.
-    known : str
-        The kinds that there are, for who has none of them.
 
     Raises
     ------
     InvalidArgumentError
-        If labels are beside no image of theirs, or bands in files of their own; says what was seen.
+        If labels are beside no image of theirs, or bands in files of their own, or some images in folders as those of
+        classes are and some not; says what was seen.
     """
     if are_pairs(read_names(root, images)):
         return "pairs"
@@ -39,7 +38,7 @@ def find_form(root: Path, images: Sequence[ImageFile], *, known: str) -> str:
         raise InvalidArgumentError(
             f"{root} holds bands in files of their own ({_some(bands)}), and a sample is one image of all its bands: "
             "put those of a scene into one file, in another folder (gdalbuildvrt -separate scenes/1.vrt B02.tif "
-            f"B03.tif …), or take each file as a sample with kind='images'. Known are: {known}"
+            "B03.tif …), or take each file as a sample with kind='images'"
         )
     labels = label_files(images)
     if labels:
@@ -47,9 +46,32 @@ def find_form(root: Path, images: Sequence[ImageFile], *, known: str) -> str:
             f"{root} holds {len(images):,} images; by their names {len(labels):,} are labels ({_some(labels)}), and "
             "none of them is beside an image of the same name. Name them alike, give a folder for each tensor (a dict, "
             "from Python), or say with kind='images' that each file is a sample, with kind='classes' that each folder "
-            f"is a class. Known are: {known}"
+            "is a class"
         )
-    return "classes" if all(len(image.folders) == 1 for image in images) else "images"
+    return _kind_without_labels(root, images)
+
+
+def _kind_without_labels(root: Path, images: Sequence[ImageFile]) -> str:
+    """Whether each folder is a class, or the images are alone."""
+    inside = [file for file in images if len(file.folders) == 1]
+    folders = sorted({file.folders[0] for file in inside})
+    mend = "say with kind='classes' that each folder is a class, or with kind='images' that there are no labels"
+    if len(folders) < 2 or 2 * len(inside) < len(images):
+        return "images"
+    if len(inside) < len(images):
+        lone = [file.path for file in images if len(file.folders) != 1]
+        raise InvalidArgumentError(
+            f"{root} holds {len(inside):,} images in folders as those of classes are ({_listed(folders)}), and "
+            f"{len(lone):,} that are in none, or deeper ({_some(lone)}): take those away if each folder is a class, or "
+            "say with kind='images' that there are no labels"
+        )
+    doubtful = [folder for folder in folders if any(map(is_label, tokens(folder)))]
+    if doubtful and len(doubtful) < len(folders):
+        raise InvalidArgumentError(
+            f"{root} holds the folders {_listed(folders)}, of which {_listed(doubtful)} may be labels by name: give a "
+            f"folder for each tensor (a dict, from Python), or {mend}"
+        )
+    return "classes"
 
 
 def _bands_apart(images: Sequence[ImageFile]) -> list[Path]:
@@ -61,6 +83,10 @@ def _bands_apart(images: Sequence[ImageFile]) -> list[Path]:
             scenes[file.path.parent, tuple(scene)][last.upper()] = file.path
     found = [path for scene in scenes.values() if len(scene) > 1 for path in scene.values()]
     return found if 2 * len(found) > len(images) else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" … ({len(names):,} in all)" if len(names) > 5 else "")
 
 
 def _some(paths: Sequence[Path]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mlstac.conversion._datasets import is_dataset
 from mlstac.conversion._raster import is_raster
-from mlstac.conversion._words import split_of
+from mlstac.conversion._words import read_folder
 
 
 class ImageFile(NamedTuple):
@@ -20,13 +20,23 @@ class ImageFile(NamedTuple):
 
 
 def find_images(root: Path) -> list[ImageFile]:
-    """All images below a folder, in the order of their names; links to folders are not followed, datasets left out."""
+    """All images below a folder, in the order of their names; hidden ones and datasets are left out."""
     found = []
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith(".") and not is_dataset(Path(folder) / name))
+    for folder, names, files in os.walk(root, followlinks=True):
         below = Path(folder).relative_to(root).parts
-        split = next((word for part in below if (word := split_of(part))), "train")
-        rest = tuple(part for part in below if split_of(part) is None)
+        # links are followed, and none that leads back to a folder on the way here
+        above = {os.path.realpath(root.joinpath(*below[:count])) for count in range(len(below) + 1)}
+        names[:] = sorted(
+            name
+            for name in names
+            if not name.startswith(".")
+            and not is_dataset(Path(folder) / name)
+            and os.path.realpath(Path(folder) / name) not in above
+        )
+        said = [(part, *read_folder(part)) for part in below]
+        split = next((word for _, word, _ in said if word is not None), "train")
+        # of train_images is left what it says beside the split
+        rest = tuple(kind or part for part, word, kind in said if kind is not None or word is None)
         found += [ImageFile(Path(folder) / name, split, rest) for name in sorted(files) if is_raster(Path(name))]
     shared = {file.folders[:1] for file in found}
     while len(shared) == 1 and shared != {()} and not _says_much(found):

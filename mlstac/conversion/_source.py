@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,9 +149,16 @@ def _kind_of_path(text: str) -> str:
             f"{dataset} is a dataset of version 1.0 already, and {path} holds nothing else to convert"
         )
     if not images:
-        seen = sorted(entry.name for entry in path.iterdir())[:5]
-        raise _unknown(f"a folder with {', '.join(seen) or 'nothing in it'}", text)
-    return find_form(path, images, known=_known())
+        raise _unknown(f"a folder with {_say_files(path)}", text)
+    return find_form(path, images)
+
+
+def _say_files(folder: Path) -> str:
+    """What files are in a folder: how many of each suffix, the most first."""
+    names = [Path(name) for _, _, files in os.walk(folder) for name in files if not name.startswith(".")]
+    counts = Counter(name.suffix.lower() or name.name for name in names).most_common()
+    said = ", ".join(f"{count:,} {suffix}" for suffix, count in counts[:5])
+    return f"{said}{' …' if len(counts) > 5 else ''}, and no image" if counts else "no file in it"
 
 
 def _unknown(what: str, source: Any) -> InvalidArgumentError:

@@ -9,15 +9,47 @@ SPLITS = {
 }  # fmt: skip
 LABELS = {
     "mask", "masks", "label", "labels", "gt", "annotation", "annotations", "target", "targets", "groundtruth", "lbl",
-    "msk", "class", "cls", "segmentation", "labelhand",
+    "msk", "class", "cls", "segmentation", "labelhand", "segmentationclass", "ann", "anns",
 }  # fmt: skip
-IMAGES = {"image", "images", "img", "imgs", "input", "inputs", "scene", "scenes", "chip", "chips", "tile", "tiles"}
+IMAGES = {
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "input",
+    "inputs",
+    "scene",
+    "scenes",
+    "chip",
+    "chips",
+    "tile",
+    "tiles",
+    "jpegimages",
+}
+_FILLING = {"png", "tif", "tiff", "jpg", "jpeg", "dir", "folder", "data", "set", "dataset", "patch", "patches", "raw"}
+"""That say of a folder beside a word for a split or a kind nothing more."""
 _LABEL_FIELDS = LABELS | {"y", "label_id", "category", "lulc"}
 
 
 def split_of(word: str) -> str | None:
     """The split that a folder's name means."""
     return SPLITS.get(word.lower())
+
+
+def read_folder(name: str) -> tuple[str | None, str | None]:
+    """The split, and the word for a kind of image, that a folder's name means: ``train_images``, ``masks_png``.
+
+    Both are None where the name has words that are neither, for then it may be a class: ``class_0``, ``test_site``.
+    """
+    if split_of(name) is not None:
+        return split_of(name), None
+    words = tokens(name.lower())
+    splits = {SPLITS[word] for word in words if word in SPLITS}
+    kinds = [word for word in words if is_label(word)] or [word for word in words if is_image(word)]
+    known = all(word in SPLITS or word in _FILLING or is_label(word) or is_image(word) for word in words)
+    if not known or len(words) < 2 or len(splits) > 1:
+        return None, None
+    return next(iter(splits), None), kinds[0] if kinds else None
 
 
 def split_of_file(stem: str) -> str | None:

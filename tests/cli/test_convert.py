@@ -18,7 +18,11 @@ def test_a_folder_becomes_a_dataset(run, tmp_path):
     done = run("convert", "in", "out", "--bands", "B02,B03,B04", "--license", "MIT")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "out\n"
-    assert "wrote 4 samples: train 4" in done.stderr
+    assert done.stderr.splitlines() == [
+        "wrote 4 samples: train 4",
+        "  input: uint16 3 × 16 × 16",
+        "  target: int64 scalar, a label of 2 classes: a, b",
+    ]
     collection = mlstac.open(tmp_path / "out")
     assert [band.name for band in collection.tensors["input"].bands] == ["B02", "B03", "B04"]
     assert collection.license == "MIT"
@@ -89,7 +93,7 @@ def test_a_warning_is_one_line(run, tmp_path):
     done = run("convert", "in.tar", "out")
     first, *rest = done.stderr.splitlines()
     assert first.startswith("warning: tensor 'input' is channel-last (64, 64, 3): it is stored as given")
-    assert rest == ["wrote 1 sample: train 1"]
+    assert rest == ["wrote 1 sample: train 1", "  input: uint8 64 × 64 × 3"]
 
 
 def test_json_is_for_programs(run, tmp_path):

@@ -89,7 +89,7 @@ def test_classes_are_the_same_in_every_split(tmp_path):
 
 def test_nothing_is_made_up_of_pictures_without_a_place(tmp_path):
     for number in range(2):
-        write_tif(tmp_path / "in" / "a" / f"{number}.tif", array(number), crs=None)
+        write_tif(tmp_path / "in" / "ab"[number] / f"{number}.tif", array(number), crs=None)
     collection = mlstac.convert(tmp_path / "in", tmp_path / "out")
     assert not collection.placed
     assert mlstac.load(tmp_path / "out").metadata.columns == ["id", "file", "class"]
@@ -411,7 +411,7 @@ def test_split_by_divides_what_has_one_split(tmp_path):
 )
 def test_scenes_in_a_file_a_band_are_told_as_such(folder, seen, shared, tmp_path):
     with pytest.raises(
-        InvalidArgumentError, match=r"holds bands in files of their own.*gdalbuildvrt.*Known are"
+        InvalidArgumentError, match=r"holds bands in files of their own.*gdalbuildvrt.*kind='images'"
     ) as told:
         mlstac.convert(shared / "data" / folder, tmp_path / "out")
     assert seen in str(told.value)
@@ -446,7 +446,7 @@ def test_bands_may_be_samples_by_decree(tmp_path):
 def test_labels_without_an_image_are_told_as_such(tmp_path, labels):
     for name in ["a", "b", *labels]:
         write_tif(tmp_path / "in" / f"{name}.tif", array(1))
-    with pytest.raises(InvalidArgumentError, match=r"3 images; by their names 1 are labels \(.*kind=.*Known are"):
+    with pytest.raises(InvalidArgumentError, match=r"3 images; by their names 1 are labels \(.*kind='images'"):
         mlstac.convert(tmp_path / "in", tmp_path / "out")
     assert mlstac.convert(tmp_path / "in", tmp_path / "out", kind="images").train.n_items == 3
 
@@ -610,3 +610,89 @@ def test_an_image_may_have_a_name_without_a_word(tmp_path):
     mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT", progress=False)
     ds = mlstac.load(tmp_path / "out", framework="numpy")
     assert ds.metadata.to_table(["id"])["id"].to_pylist() == ["_", "a"]
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "split"),
+    [
+        ("train_images/{}.tif", "train_masks/{}.tif", "train"),
+        ("images_png/{}.tif", "masks_png/{}.tif", "train"),
+        ("img_dir/val/{}.tif", "ann_dir/val/{}.tif", "validation"),
+        ("Test Data/images/{}.tif", "Test Data/labels/{}.tif", "test"),
+        ("JPEGImages/{}.tif", "SegmentationClass/{}.tif", "train"),
+    ],
+)
+def test_folders_may_say_more_than_what_they_hold(image, label, split, tmp_path):
+    for number in range(2):
+        write_tif(tmp_path / "in" / image.format(number), array(number))
+        write_tif(tmp_path / "in" / label.format(number), array(number + 9, bands=1))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT")
+    assert set(collection.tensors) == {"input", "target"}
+    ds = mlstac.load(tmp_path / "out", split=split, framework="numpy")
+    assert ds.metadata.to_pandas()["id"].tolist() == ["0", "1"]
+    for number in range(2):
+        np.testing.assert_array_equal(ds[number]["target"], array(number + 9, bands=1)[0])
+
+
+@pytest.mark.parametrize("names", [("class_0", "class_1"), ("test_site", "train_station"), ("label 1", "label 2")])
+def test_folders_of_classes_may_have_such_words_in_their_names(names, tmp_path):
+    for name in names:
+        write_tif(tmp_path / "in" / name / "x.tif", array(0))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT")
+    assert [item.label for item in collection.tensors["target"].classes] == list(names)
+    assert collection.train.n_items == 2
+
+
+def test_one_folder_is_no_class(tmp_path):
+    write_tif(tmp_path / "in" / "images" / "a.tif", array(0))
+    write_tif(tmp_path / "in" / "images" / "b.tif", array(1))
+    assert set(mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT").tensors) == {"input"}
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "one", license="MIT", kind="classes")
+    assert [item.name for item in collection.tensors["target"].classes] == ["images"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ("a/0.tif", "a/1.tif", "b/0.tif", "overview.tif"),
+            r"3 images in folders as those of classes are \(a, b\)",
+        ),
+        (("tiles_256/0.tif", "masks_256/0.tif"), "the folders masks_256, tiles_256, of which masks_256 may be labels"),
+    ],
+)
+def test_folders_that_may_be_classes_or_not_are_said_to_be_so(names, words, tmp_path):
+    for name in names:
+        write_tif(tmp_path / "in" / name, array(0))
+    with pytest.raises(InvalidArgumentError, match=rf"{words}.*kind='images'"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+    assert mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT", kind="images").train.n_items == len(names)
+
+
+def test_links_to_folders_are_followed_and_no_loop_is(tmp_path):
+    for number in range(2):
+        write_tif(tmp_path / "far" / "i" / f"{number}.tif", array(number))
+        write_tif(tmp_path / "far" / "m" / f"{number}.tif", array(number, bands=1))
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "images").symlink_to(tmp_path / "far" / "i")
+    (root / "masks").symlink_to(tmp_path / "far" / "m")
+    (tmp_path / "far" / "i" / "again").symlink_to(root)
+    (tmp_path / "far" / "m" / "again").symlink_to(tmp_path / "far" / "m")
+    collection = mlstac.convert(root, tmp_path / "out", license="MIT")
+    assert (collection.train.n_items, set(collection.tensors)) == (2, {"input", "target"})
+
+
+def test_images_of_another_dtype_are_told_what_to_do_with_the_files(tmp_path):
+    write_tif(tmp_path / "in" / "a.tif", array(0))
+    write_tif(tmp_path / "in" / "b.tif", array(0, dtype="uint8"))
+    with pytest.raises(InvalidSampleError, match=r"'b' is of dtype U8.*gdal_translate -ot"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+
+
+def test_what_is_in_a_folder_without_images_is_counted(tmp_path):
+    for name in ("a.npy", "b.npy", "README.md"):
+        (tmp_path / "in" / "x").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / "x" / name).write_text("")
+    with pytest.raises(InvalidArgumentError, match=r"a folder with 2 \.npy, 1 \.md, and no image, of no kind"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
