@@ -10,7 +10,7 @@ from mlstac.authoring._ledger import Ledger
 from mlstac.authoring._measuring import measuring_in
 from mlstac.authoring._target import Target
 from mlstac.collection import Collection, Tensor
-from mlstac.errors import MissingFileError
+from mlstac.errors import FormatError, MissingFileError
 
 
 def read_collection(target: Target, name: str) -> Collection:
@@ -57,8 +57,8 @@ def described(collection: Collection) -> dict[str, Any]:
 def find_base(runs: Sequence[Run], collection: Collection) -> list[Run] | None:
     """The runs that wrote the shards of a collection, oldest first; None where the journal does not have them.
 
-    It does not where the dataset was copied without its journal, a fragment is gone, or the collection was changed
-    since in what decides how samples are measured.
+    It does not where the dataset was copied without its journal, a fragment is gone or damaged, or the collection was
+    changed since in what decides how samples are measured.
     """
     named = named_parts(collection)
     for run in reversed(runs):
@@ -69,7 +69,10 @@ def find_base(runs: Sequence[Run], collection: Collection) -> list[Run] | None:
         if not all(number in by_number for number in numbers):
             return None
         found = [by_number[number] for number in numbers]
-        records = Ledger(found).records
+        try:
+            records = Ledger(found).records
+        except FormatError:
+            return None
         return found if _has_all(records, collection) and _measures_alike(records, collection) else None
     return None
 

@@ -151,9 +151,10 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta 
     standing, broken = _sort_runs(target, runs, collection)
     if broken is not None and not unfinished:
         standing |= {broken.number, *broken.settings.get("base", [])}
-        used |= {record.name for record in broken.records()}
+        records = [record for at in range(len(broken)) if (record := broken.record_if_whole(at)) is not None]
+        used |= {record.name for record in records}
         kept.append(
-            f"an unfinished run with {sum(record.n_samples for record in broken.records())} samples in whole shards,"
+            f"an unfinished run with {sum(record.n_samples for record in records)} samples in whole shards,"
             " which the same call goes on with; unfinished=True (--unfinished) removes it"
         )
     gone = [run for run in runs if run.number not in standing]
@@ -164,9 +165,9 @@ def _collect(target: Target, *, dry_run: bool, unfinished: bool, age: timedelta 
         given_up={str(run.settings.get("part_journals")) for run in gone},
     )
     used |= journals.held
-    known = {record.name for run in runs for record in run.records()} | journals.shards | journals.young
+    known = {name for run in runs for name in run.known_shards()} | journals.shards | journals.young
     # The writer of what is given up would hold the lock that is held here.
-    given_up = journals.given_up | ({record.name for record in broken.records()} if broken and unfinished else set())
+    given_up = journals.given_up | (set(broken.known_shards()) if broken and unfinished else set())
     private, found = set(_private_files(target, gone, runs)), []
     for name in split_files(target):
         if name in used:

@@ -6,7 +6,9 @@ without a fragment is not there. Readers never look here.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 
 from mlstac.authoring._block import Measures
 from mlstac.authoring._partial import Partial
-from mlstac.authoring._target import Target
+from mlstac.authoring._target import Target, named_errors
 from mlstac.errors import FormatError
 
 PRIVATE: Final = ".mlstac"
@@ -24,6 +26,7 @@ PARTS: Final = f"{PRIVATE}/parts"
 """Where the parts of a dataset are written, a folder a run, until their shards are the dataset's own."""
 JOURNAL: Final = f"{PRIVATE}/journal"
 _KEY: Final = b"mlstac:shard"
+_FRAGMENT: Final = re.compile(r"\d{6,}\.parquet")
 CONTENT: Final = "mlstac:content"
 """Column of a fragment: 64 bits of each sample's contents, by which a rerun knows its samples again."""
 
@@ -80,7 +83,7 @@ class Run:
         self.number = number
         self.settings = settings
         self.folder = f"{JOURNAL}/{number:05d}"
-        self._fragments = [name for name in target.names(self.folder) if name.endswith(".parquet")]
+        self._fragments = [name for name in target.names(self.folder) if _FRAGMENT.fullmatch(name)]
 
     def __len__(self) -> int:
         return len(self._fragments)
@@ -92,7 +95,7 @@ class Run:
 
     def append(self, rows: pa.Table, record: ShardRecord) -> None:
         """Say that a shard is whole."""
-        name = f"{len(self._fragments):06d}.parquet"
+        name = _name_of(len(self))
         table = rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: record.to_json().encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
@@ -101,23 +104,62 @@ class Run:
         self._fragments.append(name)
 
     def cut_at_damage(self) -> None:
-        """Forget the shards from the first one on that is not there as it was written: they will be written again."""
-        records = self.records()
+        """Forget the shards from the first one on that is not there as it was written: they will be written again.
+
+        So it is with a fragment that cannot be read, and with those after one that is gone.
+        """
+        records = [self.record_if_whole(at) for at in range(len(self))]
         whole = 0
-        while whole < len(records) and self._target.size(records[whole].name) == records[whole].size:
+        for record, fragment in zip(records, self._fragments, strict=True):
+            if record is None or fragment != _name_of(whole) or self._target.size(record.name) != record.size:
+                break
             whole += 1
         while len(self) > whole:  # the fragment first: a shard without one is not there, a fragment without is a lie
             self._target.remove(f"{self.folder}/{self._fragments[-1]}")
             self._fragments.pop()
-            self._target.remove(records[len(self)].name)
+            record = records[len(self)]
+            if record is not None:  # else nobody knows its name, which it gives to the one that is written again
+                self._target.remove(record.name)
 
     def records(self) -> list[ShardRecord]:
         """What is kept of each shard, in the order of writing."""
         return [self.record(at) for at in range(len(self))]
 
     def record(self, at: int) -> ShardRecord:
-        """What is kept of one shard."""
-        return record_of(self.schema(at))
+        """What is kept of one shard.
+
+        Raises
+        ------
+        FormatError
+            If the fragment is damaged.
+        """
+        with self._named_damage(at):
+            return record_of(self.schema(at))
+
+    def record_if_whole(self, at: int) -> ShardRecord | None:
+        """As `record`; None of a damaged fragment."""
+        try:
+            return self.record(at)
+        except FormatError:
+            return None
+
+    def known_shards(self) -> list[str]:
+        """Names of the shards, as far as the fragments can be read."""
+        return [record.name for at in range(len(self)) if (record := self.record_if_whole(at)) is not None]
+
+    @contextmanager
+    def _named_damage(self, at: int) -> Iterator[None]:
+        path = self._path(at)
+        with named_errors("reading", path):
+            try:
+                yield
+            except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+                if getattr(error, "errno", None) is not None:  # Arrow's own OSErrors have none
+                    raise
+                raise FormatError(
+                    f"{path}, a part of the journal, cannot be read ({error}); make the same call again if it was"
+                    " broken off, or the catalogs anew with mlstac.rebuild(path)"
+                ) from error
 
     def schema(self, at: int) -> pa.Schema:
         return pq.read_schema(self._path(at))
@@ -125,7 +167,7 @@ class Run:
     def rows(self, at: int, columns: list[str] | None = None) -> pa.Table:
         """The rows of one shard."""
         # ParquetFile and not read_table: that one would take the folder for a partitioned dataset.
-        with pq.ParquetFile(self._path(at)) as file:
+        with self._named_damage(at), pq.ParquetFile(self._path(at)) as file:
             return file.read(columns=columns)
 
     def _path(self, at: int) -> Path:
@@ -146,8 +188,8 @@ class Run:
     def discard(self, *, shards: bool) -> None:
         """Forget the run, with its shards where no collection names them."""
         if shards:
-            for record in self.records():
-                self._target.remove(record.name)
+            for name in self.known_shards():
+                self._target.remove(name)
         self._target.remove_tree(f"{PARTS}/{self.number:05d}")
         # run.json goes first: without it the rest is no run.
         for name in ("run.json", *self._fragments):
@@ -171,13 +213,15 @@ class Journal:
             if name.isdigit() and self._target.exists(f"{JOURNAL}/{name}/run.json"):
                 if tidy:
                     self._target.remove_temporary(f"{JOURNAL}/{name}")
+                file = f"{self._target.path(JOURNAL)}/{name}/run.json"
                 try:
                     settings = json.loads(self._target.read(f"{JOURNAL}/{name}/run.json"))
                 except ValueError as error:
                     raise FormatError(
-                        f"{self._target.path(JOURNAL)}/{name}/run.json is not JSON ({error}); remove the folder {name}"
-                        " to start over"
+                        f"{file} is not JSON ({error}); remove the folder {name} to start over"
                     ) from error
+                if not isinstance(settings, dict) or "decides" not in settings:
+                    raise FormatError(f"{file} does not say what a run is; remove the folder {name} to start over")
                 found.append(Run(self._target, int(name), settings))
         return found
 
@@ -193,6 +237,10 @@ class Journal:
         run = Run(self._target, max(taken, default=-1) + 1, dict(settings or {}))
         self._target.make_folder(run.folder)
         return run
+
+
+def _name_of(at: int) -> str:
+    return f"{at:06d}.parquet"
 
 
 def record_of(schema: pa.Schema) -> ShardRecord:

@@ -113,7 +113,7 @@ class Session:
             self._remove_folders()
             raise
         try:
-            target.refresh(record.name for run in Journal(target).runs(tidy=False) for record in run.records())
+            target.refresh(name for run in Journal(target).runs(tidy=False) for name in run.known_shards())
         except BaseException:
             self.release()
             raise

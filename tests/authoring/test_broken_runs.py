@@ -7,6 +7,8 @@ import threading
 from collections import deque
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import mlstac.authoring as authoring
@@ -84,6 +86,50 @@ def test_a_shard_of_an_unfinished_run_that_was_harmed_is_written_again(tmp_path,
     write(tmp_path / "a")
     write(tmp_path / "b")
     assert visible(tmp_path / "a") == visible(tmp_path / "b")
+
+
+def _cut(journal, at):
+    os.truncate(sorted(journal.glob("*.parquet"))[at], 50)
+
+
+HARMS = {
+    "cut first": lambda journal: _cut(journal, 0),
+    "cut last": lambda journal: _cut(journal, -1),
+    "empty last": lambda journal: max(journal.glob("*.parquet")).write_bytes(b""),
+    "middle gone": lambda journal: (journal / "000001.parquet").unlink(),
+    "no fragment": lambda journal: pq.write_table(pa.table({"id": ["a"]}), journal / "000001.parquet"),
+    "foreign": lambda journal: (journal / "mine.parquet").write_bytes(b"mine"),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_journal_that_a_disk_has_harmed_is_gone_on_with_as_far_as_it_goes(tmp_path, harm, overwrite):
+    def failing():
+        yield from samples(12)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        authoring.write(failing(), tmp_path / "a", id="x", shard_size=2100)
+    journal = tmp_path / "a" / ".mlstac" / "journal" / "00000"
+    HARMS[harm](journal)
+    kept = authoring.gc(tmp_path / "a", dry_run=True)  # is asked before anything is mended
+    assert not any(name.startswith("train") for name in kept.files)
+    write(tmp_path / "a", overwrite=overwrite)
+    assert values(tmp_path / "a") == list(range(14))
+    if not overwrite:
+        write(tmp_path / "b")
+        assert visible(tmp_path / "a") == visible(tmp_path / "b")
+    assert (journal / "mine.parquet").exists() == (harm == "foreign")
+
+
+@pytest.mark.parametrize("harm", ["cut first", "cut last", "no fragment"])
+def test_a_dataset_whose_journal_was_harmed_grows_by_its_catalogs(tmp_path, harm):
+    write(tmp_path / "a")
+    HARMS[harm](tmp_path / "a" / ".mlstac" / "journal" / "00000")
+    assert authoring.gc(tmp_path / "a", dry_run=True).kept == []
+    authoring.append(tmp_path / "a", [{"x": np.full((2, 8, 8), 14, np.int32)}])
+    assert values(tmp_path / "a") == list(range(15))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")

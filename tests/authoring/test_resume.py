@@ -180,6 +180,11 @@ def test_a_journal_that_is_no_json_is_named(tmp_path):
     run.write_text("{")
     with pytest.raises(ValueError, match=r"run\.json is not JSON"):
         authoring.write(samples(), tmp_path, id="x", shard_size=2000)
+    run.write_text("[]")
+    with pytest.raises(
+        ValueError, match=r"run\.json does not say what a run is; remove the folder 00000 to start over"
+    ):
+        authoring.write(samples(), tmp_path, id="x", shard_size=2000)
 
 
 def kill_after_the_collection(path, monkeypatch, **options):
