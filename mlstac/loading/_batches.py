@@ -206,7 +206,7 @@ class Batches:
             epoch=self._epoch,
             pad=self._pad,
             transform=self._transform,
-            wants_generators=_takes_two(self._transform),
+            wants_generators=takes_two(self._transform),
             max_in_flight_bytes=self._max_in_flight_bytes,
         )
 
@@ -219,7 +219,7 @@ def _begin(recipe: Recipe, *, prefetch: int) -> Ahead | Direct:
     return Pipeline(recipe, prefetch=prefetch)
 
 
-def _takes_two(transform: Callable[..., Any] | None) -> bool:
+def takes_two(transform: Callable[..., Any] | None) -> bool:
     """Whether a transform wants the samples' random generators beside the batch."""
     if transform is None:
         return False

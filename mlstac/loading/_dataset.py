@@ -149,8 +149,8 @@ class Dataset(Chosen):
             transform=transform,
         )
 
-    def iterable(self, batch_size: int, **options: Any) -> Any:
-        """Batches as a ``torch.utils.data.IterableDataset``, for ``DataLoader(..., batch_size=None)``.
+    def iterable(self, batch_size: int | None = None, **options: Any) -> Any:
+        """Batches as a ``torch.utils.data.IterableDataset``, for ``DataLoader(..., batch_size=None)``; or samples.
 
         A loader with a batch size of its own, which is torch's default, would batch the batches: it gets an
         `InvalidArgumentError`, unless it has a collate function of its own.
@@ -160,9 +160,13 @@ class Dataset(Chosen):
 
         Parameters
         ----------
-        batch_size : int
+        batch_size : int, optional
+            None gives single samples, in the same order and with the same state, for a loader that makes batches
+            itself. They are read many at a time all the same; batches made here are faster still. Of n workers each
+            has every n-th sample.
         **options
-            As for `batches`.
+            As for `batches`. Of single samples ``transform`` gets each, and the one generator of it; ``pad`` gives
+            those that lack a tensor its filling.
         """
         from mlstac.loading._torch import BatchStream
 

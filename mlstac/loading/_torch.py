@@ -1,15 +1,16 @@
-"""Batches as an ``IterableDataset``, for torch's loader and those that look like it."""
+"""Batches, or samples, as an ``IterableDataset``, for torch's loader and those that look like it."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import IterableDataset, default_collate, get_worker_info
 
 from mlstac.errors import InvalidArgumentError, StateError
-from mlstac.loading._batches import Batches
+from mlstac.loading._batches import Batches, takes_two
 from mlstac.loading._fetcher import as_torch, find_fetcher, makes_tensors
+from mlstac.loading._generators import Generators
 from mlstac.loading._listener import EpochListener
 
 if TYPE_CHECKING:
@@ -17,21 +18,24 @@ if TYPE_CHECKING:
 
 
 class BatchStream(IterableDataset):  # type: ignore[misc]
-    """Batches of an epoch, for ``DataLoader(stream, batch_size=None)``.
+    """Batches of an epoch, for ``DataLoader(stream, batch_size=None)``, or its samples.
 
     With n workers, worker w makes batches w, w + n, w + 2n …; the loader takes from them in turn, so batches come in
-    the order of `Dataset.batches`. Made by `Dataset.iterable`.
+    the order of `Dataset.batches`. Samples are batches of one without their batch axis. Made by `Dataset.iterable`.
 
     Parameters
     ----------
     dataset : Dataset
     options : dict
-        As for `Dataset.batches`.
+        As for `Dataset.batches`; samples, where its batch size is None.
     """
 
     def __init__(self, dataset: "Dataset", options: dict[str, Any]) -> None:
         super().__init__()
         self._dataset = dataset
+        self._single = options["batch_size"] is None
+        if self._single:
+            options = {**options, "batch_size": 1, "transform": _of_sample(options.get("transform"))}
         self._options = options
         # epoch, and whether a worker has begun it: the one thing that workers which live on must hear of
         self._shared = torch.tensor([options.get("epoch", 0), 0]).share_memory_()
@@ -63,7 +67,7 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         return EpochListener(self)
 
     def __len__(self) -> int:
-        """Number of batches that the next iteration gives, of all workers together."""
+        """Number of batches or samples that the next iteration gives, of all workers together."""
         batches = self._batches()
         if self._state is not None and "worker" not in self._state:  # a worker's tells nothing of the others
             batches.load_state_dict(self._state)
@@ -71,11 +75,14 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[Any]:
         fetcher = find_fetcher(sys._getframe().f_back)  # of which there is none, where a thread begins with this
-        _refuse_to_be_batched(fetcher, self._options["batch_size"])
+        if not self._single:
+            _refuse_to_be_batched(fetcher, self._options["batch_size"])
         self._shared[1] = get_worker_info() is not None
         self._running = self._make(self._state)
         self._state = None
         iteration: Iterator[Any] = iter(self._running)
+        if self._single and self._options["transform"] is None:
+            iteration = map(_only_sample, iteration)
         converts = self._dataset.feed().output.beyond_torch and makes_tensors(fetcher)
         return map(_tensors, iteration) if converts else iteration
 
@@ -133,8 +140,36 @@ def _refuse_to_be_batched(fetcher: Any, batch_size: int) -> None:
         raise InvalidArgumentError(
             f"ds.iterable({batch_size}) gives batches of {batch_size} samples, of which this loader would make batches "
             "once more; say DataLoader(ds.iterable(...), batch_size=None), whose default is batch_size=1, or give the "
-            "loader ds itself"
+            "loader samples: ds.iterable(), or ds itself"
         )
+
+
+def _only_sample(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The sample of a batch of one: an element of a list, or a tensor of a rank less, also where that is none."""
+    return {name: value[0] if isinstance(value, list) else value[0, ...] for name, value in batch.items()}
+
+
+class _OfSample:
+    """A transform of a sample, where one of a batch of one is asked for."""
+
+    def __init__(self, transform: Callable[..., Any]) -> None:
+        self._transform = transform
+
+    def __call__(self, batch: Mapping[str, Any]) -> Any:
+        return self._transform(_only_sample(batch))
+
+
+class _OfSampleAtRandom(_OfSample):
+    """The same with the random generator of the sample."""
+
+    def __call__(self, batch: Mapping[str, Any], generators: Generators) -> Any:  # type: ignore[override]
+        return self._transform(_only_sample(batch), generators[0])
+
+
+def _of_sample(transform: Any) -> Any:
+    if not callable(transform):  # of which there is none, or which is refused with the other options
+        return transform
+    return _OfSampleAtRandom(transform) if takes_two(transform) else _OfSample(transform)
 
 
 def _tensors(batch: Any) -> Any:
