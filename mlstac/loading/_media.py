@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from mlstac.errors import FormatError, MlstacError
 from mlstac.loading._pixels import decode_film, decode_picture
 
+FILM_CHANNELS = 3
+"""Films are decoded to red, green and blue; pictures to as many channels as they have."""
+
 
 def decode_media(data: NDArray[np.uint8], media_type: str, *, pictures: bool, tensor: str, label: bool = False) -> Any:
     """Decode the bytes of one field.

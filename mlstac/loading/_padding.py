@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mlstac.collection import Tensor
 from mlstac.errors import DtypeError, InvalidArgumentError, MlstacError, NotFoundError
 from mlstac.frameworks import numpy_dtype
-from mlstac.loading._media import decoded_axes
+from mlstac.loading._media import FILM_CHANNELS, decoded_axes
 from mlstac.loading._slots import Slots
 from mlstac.loading._values import Output
 
@@ -66,7 +66,8 @@ def pad_samples(slots: Slots, output: Output, value: Any) -> dict[str, Any]:
     """One tensor as long as the longest sample along every axis, and which of its values are real.
 
     The mask, ``<name>_mask``, has the axes that vary alone: a box is real or not, whatever its four numbers, and a
-    pixel whatever its channels.
+    pixel whatever its channels. Where no sample has it, the axes that vary are 0 long; so is that of the channels of
+    pictures, of which nothing says how many they would have.
 
     Raises
     ------
@@ -78,6 +79,7 @@ def pad_samples(slots: Slots, output: Output, value: Any) -> dict[str, Any]:
     layout = slots.view.layout
     name, stored, shape = layout.name, layout.dtype, layout.shape
     rows: Sequence[NDArray[Any] | None]
+    least = [0] * len(shape)
     if layout.media_type is None:
         rows = _stored_rows(slots)
         varying = [axis for axis, size in enumerate(shape) if size is None]
@@ -88,8 +90,9 @@ def pad_samples(slots: Slots, output: Output, value: Any) -> dict[str, Any]:
         _check_channels(rows, axes.index("channel"), name, value)
         varying = [axis for axis, word in enumerate(axes) if word != "channel"]
         shape = (None,) * len(axes)
+        least = [FILM_CHANNELS if axes[0] == "time" and word == "channel" else 0 for word in axes]
     longest = tuple(
-        max((0 if row is None else row.shape[axis] for row in rows), default=0) for axis in range(len(shape))
+        max((size if row is None else row.shape[axis] for row in rows), default=size) for axis, size in enumerate(least)
     )
     real = np.zeros((len(rows), *longest), bool)
     buffer = output.allocate(real.size * numpy_dtype(stored).itemsize)

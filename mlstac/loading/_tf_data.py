@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlstac.collection import Tensor
 from mlstac.errors import DtypeError, InvalidArgumentError
 from mlstac.frameworks import check_dtypes, get_adapter
-from mlstac.loading._media import decoded_axes
+from mlstac.loading._media import FILM_CHANNELS, decoded_axes
 from mlstac.loading._padding import join_pads
 from mlstac.loading._whole import whole
 from mlstac.loading._world import find_world
@@ -148,7 +148,7 @@ def _parts(name: str, tensor: Tensor, dtype: str, *, pad: Mapping[str, Any], sin
     else:
         axes = decoded_axes(tensor.media_type)
         # films are RGB; how many channels pictures have shows when they are read
-        shape = tuple(3 if axes[:2] == ("time", word) else None for word in axes)
+        shape = tuple(FILM_CHANNELS if axes[:2] == ("time", word) else None for word in axes)
         varying = [axis for axis, word in enumerate(axes) if word != "channel"]
         filled, example = filling is not None, "0"
     mend = "leave it out with select(tensors=...)"

@@ -240,3 +240,28 @@ def test_a_text_that_a_sample_lacks_has_a_static_type_where_it_is_filled(tmp_pat
     (batch,) = ds.to_tf(3, pad={"words": "none"})
     assert batch["words"].numpy().tolist() == [b"none", b"some", b"some"]
     assert batch["words_present"].numpy().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("size", [1, 3])
+def test_batches_of_which_no_sample_has_its_picture_count_the_samples_first(tmp_path, framework, size):
+    shown = {"photo": png(PIXELS[0]), "clip": film(2, 16, 32)}
+    samples = [{"number": np.int32(number)} | (shown if number > 2 else {}) for number in range(6)]
+    described = {"photo": "image/png", "clip": "video/mp4"}
+    tensors = {name: mlstac.Tensor(media_type=kind, required=False) for name, kind in described.items()}
+    mlstac.write(samples, tmp_path / "ds", id="ds", license="CC0-1.0", tensors={"number": mlstac.Tensor(), **tensors})
+    ds = mlstac.load(tmp_path / "ds", framework=framework, decode=True)
+    found = list(ds.batches(size, pad={"photo": 0, "clip": 0}))
+    if framework == "tensorflow":
+        found += list(ds.to_tf(size, pad={"photo": 0, "clip": 0}))
+    elif framework == "torch":
+        found += [ds.padded({"photo": 0, "clip": 0})[0:size]]
+    for batch in found:
+        if int(batch["number"][0]) > 2:
+            assert batch["photo"].shape == (size, 3, *PIXELS[0].shape[:2])
+            assert batch["clip"].shape == (size, 2, 3, 16, 32)
+            assert np.asarray(batch["photo_present"]).all()
+            continue
+        assert (tuple(batch["photo"].shape), tuple(batch["photo_mask"].shape)) == ((size, 0, 0, 0), (size, 0, 0))
+        assert (tuple(batch["clip"].shape), tuple(batch["clip_mask"].shape)) == ((size, 0, 3, 0, 0), (size, 0, 0, 0))
+        assert np.asarray(batch["photo_present"]).tolist() == [False] * size
