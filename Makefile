@@ -14,10 +14,13 @@ MAKEFLAGS += --no-print-directory
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV :=
+# Hundreds of processes that tests start import mlstac: compiled once, and not by each
+unexport PYTHONDONTWRITEBYTECODE
 # A package index that is busy for a minute costs that minute, and not the run
 export PIP_RETRIES ?= 10
 export PIP_DEFAULT_TIMEOUT ?= 60
-INSTALL = -m pip install --quiet --constraint constraints.txt
+# pip compiles 25,000 files one after the other; `compile` does so on all processors
+INSTALL = -m pip install --quiet --no-compile --constraint constraints.txt
 
 # An environment is as new as what it was made from; stamps lie inside, so that deleting the environment forgets them.
 PINS := pyproject.toml constraints.txt
@@ -66,17 +69,22 @@ define make_environment
 	@test -x $(@D)/bin/python || { echo "Making $(@D) (once; minutes, mostly downloads) ..." >&2; "$(PYTHON)" -m venv $(@D); }
 endef
 
+# A package may carry files of other Pythons, which do not compile and are never imported: pip says nothing of them either
+compile = @$(@D)/bin/python -m compileall -qq -j 0 $(@D)/lib || true
+
 $(DEMO_VENV)/.installed: $(PINS)
 	$(call make_environment,demo)
 	@$(@D)/bin/python $(INSTALL) --editable ".[demo]"
 	@# for the Sentinel-2 scene that it carries, not for its code
 	@$(@D)/bin/python $(INSTALL) --no-deps xarray-spatial
+	$(compile)
 	@touch $@
 
 $(VENV)/.installed: $(PINS)
 	$(call make_environment,test)
 	@$(@D)/bin/python $(INSTALL) --editable ".[dev]"
 	@$(@D)/bin/python $(INSTALL) --no-deps xarray-spatial
+	$(compile)
 	@# the server that tests of Azure talk to; without npm they skip, and say so
 	@if command -v npm > /dev/null; then npm install --silent --no-fund --no-audit --fetch-timeout=60000 --prefix $(@D)/npm azurite@3.35.0 || echo "azurite was not installed; tests of Azure skip" >&2; fi
 	@touch $@

@@ -20,11 +20,11 @@ def make(tmp_path):
         name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
     }
 
-    def make(*arguments):
+    def make(*arguments, **settings):
         return subprocess.run(
             ["make", *arguments],
             cwd=tmp_path,
-            env=environment,
+            env=environment | settings,
             capture_output=True,
             text=True,
             check=False,
@@ -81,3 +81,23 @@ def test_the_demo_installs_no_more_than_it_needs(make):
     assert "--constraint constraints.txt" in said
     assert '".[demo]"' in said
     assert '".[dev]"' not in said
+
+
+def test_what_tests_import_is_compiled_once_though_the_caller_keeps_no_bytecode(make, tmp_path):
+    program = tmp_path / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "${PYTHONDONTWRITEBYTECODE-unset}"\n', encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / ".venv" / ".installed").touch()
+    done = make("test", PYTHONDONTWRITEBYTECODE="1")
+    assert (done.returncode, done.stdout) == (0, "unset\n")
+
+
+@pytest.mark.parametrize("target", ["test", "demo"])
+def test_what_pip_leaves_uncompiled_is_compiled_after_all_of_it(make, target):
+    lines = make("--dry-run", target).stdout.splitlines()
+    pip = [number for number, line in enumerate(lines) if "pip install" in line]
+    compiling = [number for number, line in enumerate(lines) if "-m compileall" in line]
+    assert all("--no-compile" in lines[number] for number in pip)
+    assert len(compiling) == 1
+    assert max(pip) < compiling[0]
