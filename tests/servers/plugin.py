@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,20 @@ def range_server() -> Iterator[Callable[..., Server]]:
         yield lambda folder, **settings: stack.enter_context(open_server(folder, **settings))
 
 
+@cache
+def _s3_application() -> Any:
+    """What moto answers with: its tables of routes take longer to make than most tests of it, and keep no state."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    return DomainDispatcherApplication(create_backend_app)
+
+
 @pytest.fixture
 def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """An S3 of our own with the bucket ``bucket``; yields the storage options that lead to it."""
-    from moto import server as server_module
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
     from moto.s3.responses import S3Response
+    from werkzeug.serving import make_server
 
     # S3 looks at what is there and replaces it in one step; moto lets another thread in between
     put, one_at_a_time = S3Response.put_object, threading.Lock()
@@ -53,21 +63,24 @@ def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    server = make_server("127.0.0.1", 0, _s3_application(), threaded=True, request_handler=MotoRequestHandler)
+    # moto's own thread looks twice a second whether it is to end
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.port}"
     options = {
         "key": "key",
         "secret": "secret",
-        "endpoint_url": f"http://{host}:{port}",
+        "endpoint_url": url,
         "client_kwargs": {"region_name": "us-east-1"},
     }
     try:
-        request = urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")
+        request = urllib.request.Request(f"{url}/bucket", method="PUT")
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
         yield options
     finally:
-        server.stop()
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
