@@ -1,5 +1,6 @@
 """Fixtures of servers, for every room's tests."""
 
+import logging
 import random
 import shutil
 import socket
@@ -42,12 +43,22 @@ def _s3_application() -> Any:
     """What moto answers with: its tables of routes take longer to make than most tests of it, and keep no state."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line of each request
     return DomainDispatcherApplication(create_backend_app)
+
+
+@cache
+def _s3_descriptions(folders: str | None = None) -> Any:
+    """What botocore knows of S3, read once: each client reads it anew, which takes longer than what most are asked."""
+    from botocore.loaders import create_loader
+
+    return create_loader(folders)
 
 
 @pytest.fixture
 def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """An S3 of our own with the bucket ``bucket``; yields the storage options that lead to it."""
+    import botocore.session
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from moto.s3.responses import S3Response
     from werkzeug.serving import make_server
@@ -60,6 +71,7 @@ def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
             return put(response)
 
     monkeypatch.setattr(S3Response, "put_object", put_alone)
+    monkeypatch.setattr(botocore.session, "create_loader", _s3_descriptions)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -72,7 +84,8 @@ def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         "key": "key",
         "secret": "secret",
         "endpoint_url": url,
-        "client_kwargs": {"region_name": "us-east-1"},
+        # over http nothing is verified; each client would read the certificates of all the world's authorities
+        "client_kwargs": {"region_name": "us-east-1", "verify": False},
     }
     try:
         request = urllib.request.Request(f"{url}/bucket", method="PUT")
