@@ -81,11 +81,17 @@ def test_bfloat16_survives_the_workers_and_float8_is_refused_there(run):
         values = np.array([[1, -2.5, 3e38], [0, -0.0, 7]], ml_dtypes.bfloat16)
         (batch,) = paddle.io.DataLoader(Samples("BF16", values), batch_size=2, num_workers=1)
         assert batch.dtype == paddle.bfloat16 and batch.numpy().tobytes() == values.tobytes()
-        seen = []
-        threading.excepthook = lambda caught: seen.append(str(caught.exc_value))  # paddle reads in a thread
+        seen, told = [], threading.Event()
+
+        def tell(caught):
+            seen.append(str(caught.exc_value))
+            told.set()
+
+        threading.excepthook = tell  # paddle reads in a thread, which ends this loop first and says why after
         try:
             list(paddle.io.DataLoader(Samples("F8_E5M2", np.zeros((1, 3), np.uint8)), num_workers=1))
         except Exception:
+            assert told.wait(60)
             assert "paddle's workers cannot send F8_E5M2" in seen[0], seen
             print("refused")
     """
