@@ -1,7 +1,8 @@
 """What is left of a dataset without its journal: rows of the catalog parts that can be read, and shards."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,9 @@ from mlstac.collection import Collection, Tensor, say_count
 from mlstac.errors import CatalogError, ShardError
 from mlstac.sample import codec_of
 
+_PART_FOLDER: Final = re.compile(r"\d{5}")
+_NO_PART: Final = 100_000
+
 
 def shard_names(target: Target) -> Iterator[tuple[str, str]]:
     """Split and name of every file that is called as a shard is, in order of number."""
@@ -26,9 +30,11 @@ def shard_names(target: Target) -> Iterator[tuple[str, str]]:
     yield from sorted(((name.partition("/")[0], name) for name in found), key=lambda one: (one[0], _place(one[1])))
 
 
-def _place(name: str) -> tuple[int, str]:
-    """What a shard is sorted by in its split: its number."""
-    return int(last_of(name).partition(".")[0]), name
+def _place(name: str) -> tuple[int, int, str]:
+    """What a shard is sorted by in its split: its number, after those that workers gave in folders of their parts."""
+    folder = name.split("/")[1]
+    part = int(folder) if _PART_FOLDER.fullmatch(folder) else _NO_PART
+    return part, int(last_of(name).partition(".")[0]), name
 
 
 def _size(rows: pa.Table) -> int:

@@ -4,6 +4,7 @@ import os
 import shutil
 from functools import partial
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -198,3 +199,16 @@ def test_nothing_is_made_where_nothing_is_left(tmp_path):
     with pytest.raises(MissingFileError, match="none of the 2 shards of"):
         rebuild(path, drop_missing=True)
     assert read_collection(path) == before
+
+
+def test_shards_in_folders_of_parts_come_again_in_the_order_of_the_parts(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url = f"memory://{tmp_path.name}/parts"
+    parts = [partial(list, [sample(n, named=False) for n in range(first, first + 4)]) for first in (0, 4)]
+    mlstac.write_parts(parts, url, id="a", tensors=TENSORS, shard_size=2 * 1025, card=False)
+    append(url, [sample(8, named=False)])
+    store = fsspec.filesystem("memory")
+    assert store.exists(f"{url}/train/00001/00001.safetensors")
+    store.rm([name for name in store.find(url) if name.endswith(".parquet")])
+    assert rebuild(url).source == "shards"
+    assert images(url) == [sample(n).tensors["image"].tolist() for n in range(9)]
