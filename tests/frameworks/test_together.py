@@ -31,18 +31,18 @@ WORK = """
     print("lived")
 """
 
-# Every pair both ways, and the pair that is known to clash side by side: four of the 24 orders.
+# Every pair both ways, and the pair that is known to clash side by side with nothing before it: three of the 24 orders.
 ORDERS = [
-    ("torch", "tensorflow", "jax", "paddle"),
-    ("paddle", "jax", "tensorflow", "torch"),
     ("tensorflow", "paddle", "torch", "jax"),
-    ("paddle", "tensorflow", "torch", "jax"),
+    ("paddle", "tensorflow", "jax", "torch"),
+    ("jax", "torch", "paddle", "tensorflow"),
 ]
 
 
 def test_the_orders_below_have_every_pair_both_ways():
     pairs = {pair for order in ORDERS for pair in itertools.combinations(order, 2)}
     assert pairs == set(itertools.permutations(OTHERS, 2))
+    assert {order[:2] for order in ORDERS} >= set(itertools.permutations(("tensorflow", "paddle")))
 
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
