@@ -85,7 +85,7 @@ def test_an_error_is_one_line_without_the_secret(run_with, flood, hub):
 def test_an_address_at_which_nothing_can_be_is_one_line(run, flood):
     done = run("publish", flood, "s3://")
     words = "error: s3:// names no bucket; give it and the dataset's place in it: s3://bucket/folder\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", words)
     done = run("append", "s3:/bucket/flood", flood)
     words = "error: 's3:/bucket/flood' is no URL, for two slashes follow its scheme; give 's3://bucket/flood'\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
