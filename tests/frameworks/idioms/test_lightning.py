@@ -123,7 +123,9 @@ def test_a_callback_tells_a_stream_in_a_dataloader_of_the_epoch(numbered, tmp_pa
             stream.set_epoch(trainer.current_epoch)
 
     model = Watcher()
-    loader = DataLoader(stream, batch_size=None, num_workers=workers, persistent_workers=workers > 0)
+    # Spawned: a process with every framework's threads in it is not to be forked
+    options = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
+    loader = DataLoader(stream, batch_size=None, **options)
     make_trainer(tmp_path, max_epochs=3, callbacks=[Epochs()]).fit(model, loader)
     assert model.seen == expected(numbered, range(3))
 
