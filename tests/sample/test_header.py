@@ -1,7 +1,6 @@
 """Headers against the stock safetensors library, and against hostile files."""
 
 import json
-import time
 import tracemalloc
 
 import numpy as np
@@ -14,6 +13,7 @@ from safetensors.numpy import load, save
 from mlstac.collection import DTYPES
 from mlstac.errors import InvalidArgumentError, ShardError
 from mlstac.sample import build_header, count_bytes, header_length, read_header
+from tests.spending import at_most
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda name: name != "__metadata__")
 SHAPES = st.lists(st.integers(0, 3), max_size=4).map(tuple)
@@ -204,13 +204,11 @@ def test_hostile_json_costs_no_more_than_it_weighs(number):
     bomb = list(bombs())[number]
     file = file_of(bomb)
     tracemalloc.start()
-    began = time.thread_time()
-    with pytest.raises(ShardError) as caught:
+    with at_most(2), pytest.raises(ShardError) as caught:
         read(file)
-    spent, (_, peak) = time.thread_time() - began, tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(str(caught.value)) < 500
-    assert spent < 2
     assert peak < 8 * len(bomb) + 2**22
 
 
@@ -262,6 +260,5 @@ def test_the_order_of_entries_is_the_order_of_the_data(n):
 def test_twenty_thousand_tensors_are_read_in_well_under_a_second():
     file = build_header([(f"train-{i:07d}/input", "U16", (13, 64, 64)) for i in range(20_000)])
     size = len(file) + 20_000 * 13 * 64 * 64 * 2
-    began = time.thread_time()
-    assert len(read_header(file, file_size=size, name="x").entries) == 20_000
-    assert time.thread_time() - began < 1
+    with at_most(1):
+        assert len(read_header(file, file_size=size, name="x").entries) == 20_000
