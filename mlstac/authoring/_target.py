@@ -149,15 +149,23 @@ class Target:
         return {}
 
     def make_folder(self, name: str = "") -> list[Path]:
-        """Make a folder and those above it; return the ones that were not there, deepest first."""
+        """Make a folder and those above it, to last; return the ones that were not there, deepest first."""
         path = self.path(name)
-        made = []
+        made: list[Path] = []
         at = path
         with named_errors("making folder", path):
             while not at.exists():
                 made.append(at)
                 at = at.parent
             path.mkdir(parents=True, exist_ok=True)
+            try:
+                for folder in made:
+                    with suppress(PermissionError):  # one that may be written in, and not read, cannot be opened
+                        _sync_folder(folder.parent)
+            except BaseException:
+                for folder in made:
+                    self.remove_folder_if_empty(folder)
+                raise
         return made
 
     def exists(self, name: str) -> bool:
@@ -330,7 +338,7 @@ class NewFile:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make a rename last through a power cut, where folders can be synced (not on Windows)."""
+    """Make the names in a folder last through a power cut, where folders can be synced (not on Windows)."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -70,6 +70,22 @@ def test_a_flush_that_fails_anywhere_leaves_what_the_same_call_goes_on_with(tmp_
     assert point > 15
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not flushed there")
+def test_the_names_of_new_folders_are_flushed_before_the_dataset_is_there(tmp_path, monkeypatch):
+    flush, flushed, path = os.fsync, set(), tmp_path / "new" / "newer" / "a"
+
+    def note(descriptor):
+        flush(descriptor)
+        if not (path / "collection.json").exists():
+            flushed.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write(path)
+    folders = [path, *path.parents[:2], *(folder for folder in path.rglob("*") if folder.is_dir())]
+    assert len(folders) > 5
+    assert {str(folder) for folder in folders if folder.parent.stat().st_ino not in flushed} == set()
+
+
 @pytest.mark.parametrize("harm", ["gone", "cut short"])
 def test_a_shard_of_an_unfinished_run_that_was_harmed_is_written_again(tmp_path, harm):
     def failing():
