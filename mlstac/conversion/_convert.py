@@ -135,8 +135,16 @@ def convert(
             raise
         raise InvalidSampleError(
             f"{what}; images of one kind have one dtype: convert the file (gdal_translate -ot), or leave images of "
-            "another kind in a folder of their own, outside of the source"
+            f"another kind in a folder of their own, outside of the source{'' if kind else _say_taken(plan)}"
         ) from error
+
+
+def _say_taken(plan: Plan) -> str:
+    """What a source was taken for that nobody had named."""
+    return (
+        f" (it was taken for kind={plan.kind!r}: if it is none, say another, or give a folder for each tensor, as a "
+        "dict from Python)"
+    )
 
 
 def _describe(plan: Plan, bands: Any, classes: Any, *, asked: bool) -> None:

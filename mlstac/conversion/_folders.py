@@ -10,7 +10,7 @@ import numpy as np
 
 from mlstac.collection import Tensor
 from mlstac.conversion._groups import Found, grouped, read_names
-from mlstac.conversion._images import find_images
+from mlstac.conversion._images import ImageFile, find_images
 from mlstac.conversion._plan import Plan, Samples
 from mlstac.conversion._raster import Raster, image_tensor, mask_array, mask_tensor, place, read_raster
 from mlstac.conversion._words import is_label
@@ -29,25 +29,24 @@ class Entry(NamedTuple):
 
 
 def plan_classes(root: Path) -> Plan:
-    """A folder a class: EuroSAT's form.
+    """A folder a class, EuroSAT's form; what lies deeper is of the class of its first folder.
 
     Raises
     ------
     FormatError
-        If images lie beside the folders of classes, or below them.
+        If images lie beside the folders of classes.
     """
     images = find_images(root)
-    wrong = [file.path for file in images if len(file.folders) != 1]
+    wrong = [file.path for file in images if not file.folders]
     if wrong or not images:
         raise FormatError(
             f"{root} is no folder of class folders: {wrong[0] if wrong else 'no image'} lies in "
-            f"{'no folder of a class, or deeper' if wrong else 'it'}; expected CLASS/image.tif or SPLIT/CLASS/image.tif"
+            f"{'no folder of a class' if wrong else 'it'}; expected CLASS/image.tif or SPLIT/CLASS/image.tif"
         )
     classes = sorted({file.folders[0] for file in images})
     numbers = {name: number for number, name in enumerate(classes)}
-    ids = _ids([(*file.folders, file.path.stem) for file in images], [file.path.stem for file in images])
     splits: dict[str, list[Entry]] = defaultdict(list)
-    for file, id_ in zip(images, ids, strict=True):
+    for file, id_ in zip(images, _ids_of_images(images), strict=True):
         splits[file.split].append(Entry(id_, {"input": file.path}, file.folders[0]))
     first = read_raster(images[0].path, name=str(images[0].path))
     tensors = {
@@ -76,9 +75,8 @@ def plan_images(root: Path) -> Plan:
     images = find_images(root)
     if not images:
         raise FormatError(f"{root} has no images; expected .tif, .jp2, .png or .jpg files")
-    ids = _ids([(*file.folders, file.path.stem) for file in images], [file.path.stem for file in images])
     splits: dict[str, list[Entry]] = defaultdict(list)
-    for file, id_ in zip(images, ids, strict=True):
+    for file, id_ in zip(images, _ids_of_images(images), strict=True):
         splits[file.split].append(Entry(id_, {"input": file.path}))
     first = read_raster(images[0].path, name=str(images[0].path))
     return Plan(
@@ -115,7 +113,7 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
     names = _whole(groups)
     names.sort(key=lambda name: (is_label(name) or name == "target", name))
     labels = {name for name in names if name == "target" or is_label(name)}
-    ids = _ids([(split, key) for split, key in groups], [key for _, key in groups])
+    ids = _ids([(key,) for _, key in groups], list(groups))
     splits: dict[str, list[Entry]] = defaultdict(list)
     for ((split, _), files), id_ in zip(groups.items(), ids, strict=True):
         splits[split].append(Entry(id_, {name: files[name] for name in names}))
@@ -127,7 +125,7 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
         {split: _reading(entries, root, dict.fromkeys(labels, "label")) for split, entries in splits.items()},
         tensors,
         {"tasks": ["semantic-segmentation"]} if labels else {},
-        image=images[0] if images else None,
+        image="input" if "input" in images else next(iter(images), None),
         label=next(iter(labels), None),
     )
 
@@ -153,7 +151,8 @@ def _whole(groups: Mapping[tuple[str, str], Mapping[str, Path]]) -> list[str]:
     raise FormatError(
         f"{next(iter(files.values()))} has {what} beside it ({len(odd):,} of {len(groups):,} samples are unlike the "
         f"others, which have {' and '.join(map(repr, names))}; the first is {key!r} of split {split!r}): complete the "
-        "pairs, give a folder for each tensor (a dict, from Python), or name what the files are with kind="
+        "pairs or take these files away, give a folder for each tensor (a dict, from Python), or name what the "
+        "files are with kind="
     )
 
 
@@ -172,9 +171,18 @@ def _groups_of_folders(folders: Mapping[str, Path]) -> dict[tuple[str, str], dic
     return grouped(found)
 
 
-def _ids(long: Sequence[tuple[str, ...]], short: Sequence[str]) -> list[str]:
-    """Names of files where each is of one sample alone, else with their folders."""
-    return list(short) if len(set(short)) == len(short) else ["-".join(parts) for parts in long]
+def _ids_of_images(images: Sequence[ImageFile]) -> list[str]:
+    return _ids(
+        [(file.path.stem,) for file in images],
+        [(*file.folders, file.path.stem) for file in images],
+        [(file.split, *file.folders, file.path.stem) for file in images],
+    )
+
+
+def _ids(*ways: Sequence[tuple[str, ...]]) -> list[str]:
+    """Names of samples in the first way, the shortest, in which each is of one alone; else in the last."""
+    parts = next((way for way in ways if len(set(way)) == len(way)), ways[-1])
+    return ["-".join(words) for words in parts]
 
 
 def _reading(

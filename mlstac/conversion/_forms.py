@@ -29,7 +29,7 @@ def find_form(root: Path, images: Sequence[ImageFile]) -> str:
     ------
     InvalidArgumentError
         If labels are beside no image of theirs, or bands in files of their own, or some images in folders as those of
-        classes are and some not; says what was seen.
+        classes are and some not, or in folders within folders; says what was seen.
     """
     if are_pairs(read_names(root, images)):
         return "pairs"
@@ -53,17 +53,24 @@ def find_form(root: Path, images: Sequence[ImageFile]) -> str:
 
 def _kind_without_labels(root: Path, images: Sequence[ImageFile]) -> str:
     """Whether each folder is a class, or the images are alone."""
-    inside = [file for file in images if len(file.folders) == 1]
+    inside = [file for file in images if file.folders]
     folders = sorted({file.folders[0] for file in inside})
     mend = "say with kind='classes' that each folder is a class, or with kind='images' that there are no labels"
     if len(folders) < 2 or 2 * len(inside) < len(images):
         return "images"
     if len(inside) < len(images):
-        lone = [file.path for file in images if len(file.folders) != 1]
+        lone = [file.path for file in images if not file.folders]
         raise InvalidArgumentError(
             f"{root} holds {len(inside):,} images in folders as those of classes are ({_listed(folders)}), and "
-            f"{len(lone):,} that are in none, or deeper ({_some(lone)}): take those away if each folder is a class, or "
+            f"{len(lone):,} that are in none ({_some(lone)}): take those away if each folder is a class, or "
             "say with kind='images' that there are no labels"
+        )
+    deep = sorted({"/".join(file.folders) for file in inside if len(file.folders) > 1})
+    if deep:
+        raise InvalidArgumentError(
+            f"{root} holds images in folders within folders ({_listed(deep)}), which may be classes or not: say with "
+            f"kind='classes' that the first of them are ({_listed(folders)}), or with kind='images' that there are no "
+            "labels"
         )
     doubtful = [folder for folder in folders if any(map(is_label, tokens(folder)))]
     if doubtful and len(doubtful) < len(folders):

@@ -34,6 +34,7 @@ def read_names(root: Path, images: Sequence[ImageFile]) -> list[Found]:
     """
     if any(any(is_label(part) for part in file.folders) for file in images):
         readings = [[_by_folder(file, words) for file in images] for words in (tokens, _loose)]
+        readings.append(_by_channel(readings[0]))
     else:
         whole = root.resolve().name or "image"  # of the folder that a "." is
         readings = [_by_file(images, kind_of, whole) for kind_of in (_last, _first, _inside)]
@@ -57,7 +58,10 @@ def grouped(found: Sequence[Found]) -> dict[tuple[str, str], dict[str, Path]]:
     for split, key, name, path in found:
         files = groups.setdefault((split, key), {})
         if name in files:
-            raise FormatError(f"{files[name]} and {path} are both {name!r} of sample {key!r}; rename one of them")
+            raise FormatError(
+                f"{files[name]} and {path} are both {name!r} of sample {key!r}; rename one of them, or give a folder "
+                "for each tensor (a dict, from Python)"
+            )
         files[name] = path
     return groups
 
@@ -81,6 +85,16 @@ def _by_folder(file: ImageFile, words_of: Callable[[str], list[str]]) -> Found:
     words = [word for word in words_of(file.path.stem) if not _is_kind(word)]
     name = "target" if is_label(kind) else "input" if is_image(kind) else field_name(kind.lower())
     return Found(file.split, "-".join([*rest, "_".join(words) or file.path.stem]), name, file.path)
+
+
+def _by_channel(found: Sequence[Found]) -> list[Found]:
+    """Images that end with the number of their channel, as nnU-Net's do: ``x_0000.tif`` of the label ``x.tif``."""
+    parts = [_CHANNEL.fullmatch(file.key) if file.tensor == "input" else None for file in found]
+    several = len({part[2] for part in parts if part}) > 1
+    return [
+        file._replace(key=part[1], tensor=f"input_{part[2]}" if several else "input") if part else file
+        for file, part in zip(found, parts, strict=True)
+    ]
 
 
 def _by_file(
@@ -139,6 +153,7 @@ def _loose(stem: str) -> list[str]:
     return words
 
 
+_CHANNEL: Final = re.compile(r"(.+)_(\d{4})")
 _BEFORE: Final = re.compile(r"([^\W\d_]+)(\d+)")
 _BEHIND: Final = re.compile(r"(\d+)([^\W\d_]+)")
 

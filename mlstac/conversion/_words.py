@@ -28,6 +28,8 @@ IMAGES = {
 }
 _FILLING = {"png", "tif", "tiff", "jpg", "jpeg", "dir", "folder", "data", "set", "dataset", "patch", "patches", "raw"}
 """That say of a folder beside a word for a split or a kind nothing more."""
+_SHORT = {"Tr": "train", "Ts": "test"}
+"""Splits at the end of a folder's name, as in nnU-Net's ``imagesTr``; "ts" alone may be a time series."""
 _LABEL_FIELDS = LABELS | {"y", "label_id", "category", "lulc"}
 
 
@@ -37,13 +39,14 @@ def split_of(word: str) -> str | None:
 
 
 def read_folder(name: str) -> tuple[str | None, str | None]:
-    """The split, and the word for a kind of image, that a folder's name means: ``train_images``, ``masks_png``.
+    """The split, and the word for a kind of image, that a folder's name means: ``train_images``, ``masksTr``.
 
     Both are None where the name has words that are neither, for then it may be a class: ``class_0``, ``test_site``.
     """
     if split_of(name) is not None:
         return split_of(name), None
-    words = tokens(name.lower())
+    *before, last = tokens(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
+    words = [word.lower() for word in (*before, _SHORT.get(last, last))]
     splits = {SPLITS[word] for word in words if word in SPLITS}
     kinds = [word for word in words if is_label(word)] or [word for word in words if is_image(word)]
     known = all(word in SPLITS or word in _FILLING or is_label(word) or is_image(word) for word in words)

@@ -281,6 +281,13 @@ def test_sensors_at_the_beginning_or_the_end_of_names_are_tensors(names, tmp_pat
     assert collection.train.n_items == 3
 
 
+def test_two_kinds_of_labels_are_told_how_to_become_two_tensors(tmp_path):
+    for folder in ("images", "labels", "masks"):
+        write_tif(tmp_path / "in" / folder / "0.tif", array(0, bands=1))
+    with pytest.raises(FormatError, match=r"labels/0\.tif and .*masks/0\.tif are both 'target'.*a dict, from Python"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out")
+
+
 def test_labels_whose_images_nobody_can_tell_are_said_to_be_so(tmp_path):
     for number in range(2):
         write_tif(tmp_path / "in" / f"mask_{number}.tif", array(number, bands=1))
@@ -620,6 +627,10 @@ def test_an_image_may_have_a_name_without_a_word(tmp_path):
         ("img_dir/val/{}.tif", "ann_dir/val/{}.tif", "validation"),
         ("Test Data/images/{}.tif", "Test Data/labels/{}.tif", "test"),
         ("JPEGImages/{}.tif", "SegmentationClass/{}.tif", "train"),
+        ("TestImages/{}.tif", "TestLabels/{}.tif", "test"),
+        ("imagesTr/{}.tif", "labelsTr/{}.tif", "train"),
+        ("imagesTs/{}.tif", "labelsTs/{}.tif", "test"),
+        ("imagesTr/{}_0000.tif", "labelsTr/{}.tif", "train"),
     ],
 )
 def test_folders_may_say_more_than_what_they_hold(image, label, split, tmp_path):
@@ -632,6 +643,18 @@ def test_folders_may_say_more_than_what_they_hold(image, label, split, tmp_path)
     assert ds.metadata.to_pandas()["id"].tolist() == ["0", "1"]
     for number in range(2):
         np.testing.assert_array_equal(ds[number]["target"], array(number + 9, bands=1)[0])
+
+
+def test_channels_in_files_of_their_own_are_tensors(tmp_path):
+    for number in range(2):
+        for channel in range(2):
+            write_tif(tmp_path / "in" / "imagesTr" / f"field_{number}_{channel:04}.tif", array(2 * number + channel))
+        write_tif(tmp_path / "in" / "labelsTr" / f"field_{number}.tif", array(number + 9, bands=1))
+    mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT")
+    ds = mlstac.load(tmp_path / "out", framework="numpy")
+    assert ds.metadata.to_pandas()["id"].tolist() == ["field_0", "field_1"]
+    assert list(ds[1]) == ["input_0000", "input_0001", "target"]
+    np.testing.assert_array_equal(ds[1]["input_0001"], array(3))
 
 
 @pytest.mark.parametrize("names", [("class_0", "class_1"), ("test_site", "train_station"), ("label 1", "label 2")])
@@ -658,6 +681,11 @@ def test_one_folder_is_no_class(tmp_path):
             ("a/0.tif", "a/1.tif", "b/0.tif", "overview.tif"),
             r"3 images in folders as those of classes are \(a, b\)",
         ),
+        (
+            ("Forest/a/0.tif", "Forest/b/1.tif", "River/a/2.tif"),
+            r"folders within folders \(Forest/a, Forest/b, River/a\).*kind='classes' that .* are \(Forest, River\)",
+        ),
+        (("Forest/0.tif", "Forest/b/1.tif", "River/2.tif"), r"folders within folders \(Forest/b\)"),
         (("tiles_256/0.tif", "masks_256/0.tif"), "the folders masks_256, tiles_256, of which masks_256 may be labels"),
     ],
 )
@@ -667,6 +695,42 @@ def test_folders_that_may_be_classes_or_not_are_said_to_be_so(names, words, tmp_
     with pytest.raises(InvalidArgumentError, match=rf"{words}.*kind='images'"):
         mlstac.convert(tmp_path / "in", tmp_path / "out")
     assert mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT", kind="images").train.n_items == len(names)
+
+
+def test_classes_may_have_folders_within_them_by_decree(tmp_path):
+    names = ("Forest/a/0.tif", "Forest/b/0.tif", "Forest/3.tif", "River/a/0.tif")
+    for name in names:
+        write_tif(tmp_path / "in" / name, array(0))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT", kind="classes")
+    assert [item.label for item in collection.tensors["target"].classes] == ["Forest", "River"]
+    rows = mlstac.load(tmp_path / "out").metadata.to_pandas()
+    assert dict(zip(rows["id"], rows["class"], strict=True)) == {
+        "Forest-3": "Forest",
+        "Forest-a-0": "Forest",
+        "Forest-b-0": "Forest",
+        "River-a-0": "River",
+    }
+    write_tif(tmp_path / "in" / "lone.tif", array(0))
+    with pytest.raises(FormatError, match=r"lone\.tif lies in no folder of a class; expected CLASS/image\.tif"):
+        mlstac.convert(tmp_path / "in", tmp_path / "other", kind="classes")
+
+
+@pytest.mark.parametrize("kind", ["classes", "images"])
+def test_images_of_one_name_in_two_splits_are_two_samples(kind, tmp_path):
+    for number, split in enumerate(("train", "test")):
+        for name in ("Forest", "River"):
+            write_tif(tmp_path / "in" / split / name / "1.tif", array(number))
+    mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT", kind=kind)
+    ids = mlstac.load(tmp_path / "out", split="all").metadata.to_pandas()["id"].tolist()
+    assert sorted(ids) == ["test-Forest-1", "test-River-1", "train-Forest-1", "train-River-1"]
+
+
+def test_bands_are_those_of_the_image_whatever_is_beside_it(tmp_path):
+    write_tif(tmp_path / "in" / "image" / "0.tif", array(0))
+    write_tif(tmp_path / "in" / "cloud" / "0.tif", array(1, bands=1))
+    write_tif(tmp_path / "in" / "mask" / "0.tif", array(2, bands=1))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT", bands=list(BANDS))
+    assert [band.name for band in collection.tensors["input"].bands] == list(BANDS)
 
 
 def test_links_to_folders_are_followed_and_no_loop_is(tmp_path):
@@ -686,8 +750,10 @@ def test_links_to_folders_are_followed_and_no_loop_is(tmp_path):
 def test_images_of_another_dtype_are_told_what_to_do_with_the_files(tmp_path):
     write_tif(tmp_path / "in" / "a.tif", array(0))
     write_tif(tmp_path / "in" / "b.tif", array(0, dtype="uint8"))
-    with pytest.raises(InvalidSampleError, match=r"'b' is of dtype U8.*gdal_translate -ot"):
+    with pytest.raises(InvalidSampleError, match=r"'b' is of dtype U8.*gdal_translate -ot.*taken for kind='images'"):
         mlstac.convert(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(InvalidSampleError, match=r"outside of the source$"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out", kind="images")
 
 
 def test_what_is_in_a_folder_without_images_is_counted(tmp_path):
