@@ -26,7 +26,7 @@ _NEEDED = {
     "hf": "dataset",
 }
 """What comes right after the scheme."""
-_MAIMED = re.compile(rf"({'|'.join(_NEEDED)}):(?!//|:)/?(.*)", re.IGNORECASE)
+_MAIMED = re.compile(rf"({'|'.join(_NEEDED)}):(?!//|:)(/?)(.*)", re.IGNORECASE)
 """A URL with fewer slashes than two."""
 
 
@@ -46,9 +46,11 @@ def check_address(address: str | os.PathLike[str]) -> None:
         )
     match = _MAIMED.fullmatch(text)
     if match is not None and not os.path.exists(text) and not os.path.isdir(f"{match[1]}:"):
+        whole = redact(f"{match[1]}://{match[3]}")
+        maimed = whole.replace("//", match[2], 1)
         raise InvalidArgumentError(
-            f"{text!r} is no URL, for two slashes follow its scheme; give '{match[1]}://{match[2]}', and not as a"
-            " pathlib.Path, which takes one away"
+            f"{maimed!r} is no URL, for two slashes follow its scheme; give {whole!r}, and not as a pathlib.Path, which"
+            " takes one away"
         )
 
 

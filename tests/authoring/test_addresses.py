@@ -64,6 +64,12 @@ def test_a_url_that_lost_a_slash_is_no_folder(here, call, address):
     assert sorted(path.name for path in here.iterdir()) == ["a", "images"]
 
 
+def test_no_secret_of_a_url_that_lost_a_slash_is_shown():
+    with pytest.raises(InvalidArgumentError, match=r"'https:/\*\*\*@host/x\?\.\.\.' is no URL") as caught:
+        mlstac.load(Path("https://me:secret@host/x?token=secret"))
+    assert "secret" not in str(caught.value)
+
+
 def test_a_folder_that_is_called_like_a_scheme_is_one(here):
     (here / "s3:").mkdir()
     CALLS["write"]("s3:/flood")
