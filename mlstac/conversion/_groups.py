@@ -33,7 +33,8 @@ def read_names(root: Path, images: Sequence[ImageFile]) -> list[Found]:
     or its image; of two equal ones the end of the name is.
     """
     if any(any(is_label(part) for part in file.folders) for file in images):
-        readings = [[_by_folder(file, words) for file in images] for words in (tokens, _loose)]
+        # tiles/T31/images may be images of tiles, and images/tiles tiles among the images
+        readings = [[_by_folder(file, words, at) for file in images] for at in (0, -1) for words in (tokens, _loose)]
         readings.append(_by_channel(readings[0]))
     else:
         whole = root.resolve().name or "image"  # of the folder that a "." is
@@ -77,10 +78,10 @@ def _paired(found: Sequence[Found]) -> tuple[int, int]:
     return labelled, worded
 
 
-def _by_folder(file: ImageFile, words_of: Callable[[str], list[str]]) -> Found:
-    """A file below ``images/`` or ``masks/``."""
+def _by_folder(file: ImageFile, words_of: Callable[[str], list[str]], at: int) -> Found:
+    """A file below ``images/`` or ``masks/``; of several such folders the one at that place says what it is."""
     kinds = [part for part in file.folders if is_label(part) or is_image(part)]
-    kind = kinds[0] if kinds else (file.folders[0] if file.folders else "input")
+    kind = kinds[at] if kinds else (file.folders[0] if file.folders else "input")
     rest = [part for part in file.folders if part != kind]
     words = [word for word in words_of(file.path.stem) if not _is_kind(word)]
     name = "target" if is_label(kind) else "input" if is_image(kind) else field_name(kind.lower())

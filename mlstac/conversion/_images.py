@@ -24,14 +24,15 @@ def find_images(root: Path) -> list[ImageFile]:
     found = []
     for folder, names, files in os.walk(root, followlinks=True):
         below = Path(folder).relative_to(root).parts
-        # links are followed, and none that leads back to a folder on the way here
-        above = {os.path.realpath(root.joinpath(*below[:count])) for count in range(len(below) + 1)}
+        # links are followed, and none that leads back to a folder on the way here, or to one that holds such
+        way = [Path(os.path.realpath(root.joinpath(*below[:count]))) for count in range(len(below) + 1)]
+        above = {up for here in way for up in (here, *here.parents)}
         names[:] = sorted(
             name
             for name in names
             if not name.startswith(".")
             and not is_dataset(Path(folder) / name)
-            and os.path.realpath(Path(folder) / name) not in above
+            and Path(os.path.realpath(Path(folder) / name)) not in above
         )
         said = [(part, *read_folder(part)) for part in below]
         split = next((word for _, word, _ in said if word is not None), "train")

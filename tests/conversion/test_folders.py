@@ -747,6 +747,24 @@ def test_links_to_folders_are_followed_and_no_loop_is(tmp_path):
     assert (collection.train.n_items, set(collection.tensors)) == (2, {"input", "target"})
 
 
+def test_a_link_to_a_folder_around_the_source_is_not_followed(tmp_path):
+    for name in ("a", "b"):
+        write_tif(tmp_path / "in" / name / "0.tif", array(0))
+    write_tif(tmp_path / "other" / "0.tif", array(0))
+    (tmp_path / "in" / "c").symlink_to(tmp_path)
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT")
+    assert [item.label for item in collection.tensors["target"].classes] == ["a", "b"]
+    assert collection.train.n_items == 2
+
+
+def test_the_innermost_of_several_folders_of_a_kind_may_say_what_images_are(tmp_path):
+    for above in ("tiles/a", "chips/b"):
+        write_tif(tmp_path / "in" / above / "images" / "0.tif", array(0))
+        write_tif(tmp_path / "in" / above / "masks" / "0.tif", array(1, bands=1))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT")
+    assert (collection.train.n_items, set(collection.tensors)) == (2, {"input", "target"})
+
+
 def test_images_of_another_dtype_are_told_what_to_do_with_the_files(tmp_path):
     write_tif(tmp_path / "in" / "a.tif", array(0))
     write_tif(tmp_path / "in" / "b.tif", array(0, dtype="uint8"))
