@@ -43,6 +43,9 @@ class BatchStream(IterableDataset):  # type: ignore[misc]
         self._running: Batches | None = None
         dataset.batches(**options)  # what is wrong with the options is said here, and not by a worker
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_running": None}  # of this process, with its threads; a worker makes its own
+
     @property
     def epoch(self) -> int:
         """Number of the epoch whose order the next iteration has."""

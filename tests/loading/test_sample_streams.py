@@ -174,3 +174,20 @@ def test_what_samples_lack_can_be_filled(folder):
     assert [sample["text"] for sample in samples[:5]] == ["", "sample 1", "sample 2", "sample 3", ""]
     assert [bool(sample["text_present"]) for sample in samples[:2]] == [False, True]
     assert [sample["text"] for sample in ds.padded({"text": "-"}).iterable()][4] == "-"
+
+
+def test_a_stream_that_is_iterated_here_is_sent_to_a_worker(folder):
+    stream = mlstac.load(folder).select(["number"]).iterable(**SHUFFLED)
+    iteration = iter(stream)
+    next(iteration)
+    loader = DataLoader(stream, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    assert numbers(loader) == order(mlstac.load(folder), **SHUFFLED)
+
+
+def test_single_samples_of_to_tf_are_not_padded(folder):
+    ds = mlstac.load(folder, framework="tensorflow").select(["number", "boxes"])
+    padded = ds.padded({"boxes": 0}).to_tf()
+    assert padded.element_spec == ds.to_tf().element_spec
+    assert [sample["boxes"].shape[0] for sample in padded] == [number % 3 for number in range(COUNT)]
+    with pytest.raises(InvalidArgumentError, match="pad= and drop_last= are for batches"):
+        ds.to_tf(pad={"boxes": 0})
