@@ -228,7 +228,8 @@ class Chosen:
         """The same samples, filled up to one tensor in every batch: for loaders that make batches of their own.
 
         Holds for ``ds[10:20]``, for ``torch.utils.data.DataLoader(ds, batch_size=…)``, and for `batches`, `iterable`
-        and `to_tf`, whose own ``pad`` adds to it and goes before it. Single samples stay as they are.
+        and `to_tf`, whose own ``pad`` adds to it and goes before it. Single samples stay as they are; but those of
+        `iterable` are filled as a batch of one is, for what a sample lacks would be an error there.
 
         Parameters
         ----------

@@ -197,7 +197,8 @@ class Dataset(Chosen):
         """
         from mlstac.loading._tf_data import make_tf_dataset
 
-        return make_tf_dataset(self, batch_size, **options)
+        dataset = self if batch_size is not None else self._derive(("unpadded", {}), _pad={})  # single samples are not
+        return make_tf_dataset(dataset, batch_size, **options)
 
     def to_xarray(self, index: SupportsIndex) -> Any:
         """One sample as an ``xarray.Dataset``: axes by name, bands, places, times, and the CRS as rioxarray reads it.
