@@ -7,7 +7,8 @@ from typing import Final
 
 import xxhash
 
-_NUMBERED: Final = re.compile(r"(.+)-(\d{7})", re.ASCII)
+_NUMBERED: Final = re.compile(r"(.+)-(\d{7}|[1-9]\d{7,9})", re.ASCII)
+"""Seven digits, or more from the ten-millionth sample on."""
 _EMPTY = 0
 _FIRST_SIZE = 1 << 12
 

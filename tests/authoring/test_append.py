@@ -608,3 +608,11 @@ def test_an_overwriting_run_after_appends_starts_afresh(five):
     assert len(values(five)) == 4
     shards = safetensors.numpy.load_file(five / "train" / read_rows(five)["assets"].to_pylist()[3]["image"]["href"])
     assert "image" in shards
+
+
+def test_numbers_go_on_beyond_seven_digits(tmp_path):
+    path = tmp_path / "many"
+    mlstac.write([mlstac.Sample({"x": np.zeros(2)}, id="train-9999999")], path, id="many", license="MIT", card=False)
+    for _ in range(2):
+        mlstac.append(path, [{"x": np.ones(2)}])
+    assert read_rows(path)["id"].to_pylist() == ["train-9999999", "train-10000000", "train-10000001"]
