@@ -113,6 +113,8 @@ class Run:
         for record, fragment in zip(records, self._fragments, strict=True):
             if record is None or fragment != _name_of(whole) or self._target.size(record.name) != record.size:
                 break
+            if not self._has_rows(whole):
+                break
             whole += 1
         while len(self) > whole:  # the fragment first: a shard without one is not there, a fragment without is a lie
             self._target.remove(f"{self.folder}/{self._fragments[-1]}")
@@ -142,6 +144,14 @@ class Run:
             return self.record(at)
         except FormatError:
             return None
+
+    def _has_rows(self, at: int) -> bool:
+        """Whether the rows of a fragment can be read: its record stands behind them, and may be whole without them."""
+        try:
+            self.rows(at)
+        except FormatError:
+            return False
+        return True
 
     def known_shards(self) -> list[str]:
         """Names of the shards, as far as the fragments can be read."""

@@ -108,10 +108,16 @@ def _cut(journal, at):
     os.truncate(sorted(journal.glob("*.parquet"))[at], 50)
 
 
+def _spoil(file):
+    stored = file.read_bytes()  # its end, which has the record of the shard, stays
+    file.write_bytes(stored[:8] + b"\xff" * 40 + stored[48:])
+
+
 HARMS = {
     "cut first": lambda journal: _cut(journal, 0),
     "cut last": lambda journal: _cut(journal, -1),
     "empty last": lambda journal: max(journal.glob("*.parquet")).write_bytes(b""),
+    "rows spoilt": lambda journal: _spoil(min(journal.glob("*.parquet"))),
     "middle gone": lambda journal: (journal / "000001.parquet").unlink(),
     "no fragment": lambda journal: pq.write_table(pa.table({"id": ["a"]}), journal / "000001.parquet"),
     "foreign": lambda journal: (journal / "mine.parquet").write_bytes(b"mine"),
