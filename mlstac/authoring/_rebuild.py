@@ -170,7 +170,7 @@ def _whole_base(runs: list[Run], collection: Collection) -> list[Run] | None:
         if base is not None:
             for run in base:
                 for at in range(len(run)):
-                    run.rows(at, ["id"])
+                    run.rows(at)
     except (pa.ArrowException, OSError, KeyError, ValueError):
         return None
     return base

@@ -7,6 +7,7 @@ import shutil
 from functools import partial
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import mlstac
@@ -86,8 +87,19 @@ def forget_parts(path, *splits):
             (path / mlstac.open(path).assets[name].href).unlink()
 
 
+def spoil_column(file, word):
+    """Damage the values of one column, and nothing else of the file."""
+    group = pq.read_metadata(file).row_group(0)
+    columns = (group.column(number) for number in range(group.num_columns))
+    column = next(column for column in columns if word in column.path_in_schema)
+    start = column.dictionary_page_offset or column.data_page_offset
+    stored = file.read_bytes()
+    file.write_bytes(stored[:start] + b"\xff" * 20 + stored[start + 20 :])
+
+
 @pytest.mark.parametrize(
-    "gone", ["nothing", "parts", "collection", "parts and collection", "journal", "damaged journal"]
+    "gone",
+    ["nothing", "parts", "collection", "parts and collection", "journal", "damaged journal", "column of journal"],
 )
 def test_of_the_journal_or_the_catalogs_all_comes_again(grown, gone):
     wanted = {split: (read_rows(grown, split), read(grown, split)) for split in ("train", "test")}
@@ -101,6 +113,8 @@ def test_of_the_journal_or_the_catalogs_all_comes_again(grown, gone):
     if gone == "damaged journal":
         fragment = next((grown / ".mlstac" / "journal").glob("*/*.parquet"))
         fragment.write_bytes(fragment.read_bytes()[:100])
+    if gone == "column of journal":
+        spoil_column(next((grown / ".mlstac" / "journal").glob("*/*.parquet")), "offset")
     done = rebuild(grown)
     assert done.source == ("catalogs" if "journal" in gone else "journal")
     assert done.lost == (["what was edited in collection.json after it was written"] if "collection" in gone else [])
