@@ -35,12 +35,12 @@ class Iteration:
         self._run = run
         self._progress = progress
         self._owner = os.getpid()
-        self._finished = self._given = False
+        self._finished = self._asked = False
 
     @property
     def untouched(self) -> bool:
-        """Whether it is yet to give its first batch, here."""
-        return not (self._finished or self._given) and os.getpid() == self._owner
+        """Whether it is yet to be asked for its first batch, here."""
+        return not (self._finished or self._asked) and os.getpid() == self._owner
 
     def begin_again(self, run: Careful, progress: Progress) -> None:
         """Give other batches than it was made for; before the first."""
@@ -57,6 +57,7 @@ class Iteration:
     def __next__(self) -> Any:
         if self._finished:
             raise StopIteration
+        self._asked = True  # from now on the batch is of this run, whatever another thread says meanwhile
         run, progress = self._run, self._progress
         try:
             if os.getpid() != self._owner:
@@ -67,7 +68,6 @@ class Iteration:
                 progress.stall_s = run.stall_s
                 batch = run.take()
                 progress.done += 1
-                self._given = True
                 return batch
         except BaseException:
             self._finish()

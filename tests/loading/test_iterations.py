@@ -99,6 +99,20 @@ def test_an_epoch_that_is_told_before_the_first_batch_is_that_of_the_iterator(fo
     assert numbers(iterator) == expected[1:]
 
 
+def test_an_epoch_that_is_told_amid_the_making_of_the_first_batch_ends_the_iterator(folder):
+    def tell(batch):
+        if batches.epoch == 0:
+            batches.set_epoch(1)
+        return batch
+
+    batches = mlstac.load(folder).batches(5, prefetch=0, transform=tell)
+    iterator = iter(batches)
+    next(iterator)  # of epoch 0
+    with pytest.raises(StateError, match="set_epoch"):
+        next(iterator)
+    assert (batches.state_dict()["epoch"], batches.state_dict()["consumed"]) == (1, 0)
+
+
 def test_an_iterator_whose_place_another_took_does_not_come_back(batches):
     first, second = iter(batches), iter(batches)
     batches.set_epoch(3)
