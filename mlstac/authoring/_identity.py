@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import xxhash
@@ -44,6 +44,12 @@ class Ids:
         """Add an id; False where it is there already."""
         return self.put(xxhash.xxh3_64_intdigest(name.encode()) or 1)
 
+    def passing(self, names: Iterable[str]) -> Iterator[str]:
+        """Ids one after another, each added as it passes."""
+        for name in names:
+            self.add(name)
+            yield name
+
     def put(self, key: int) -> bool:
         """Add the hash of an id; False where it is there already."""
         if self._count * 2 >= len(self._table):
@@ -72,12 +78,12 @@ class Ids:
         self._table = larger
 
 
-def numbers_after(ids: Iterable[str], splits: Iterable[str]) -> dict[str, int]:
-    """The first number in each split after those that ids are made of (``train-0000042``).
+def numbers_after(ids: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:
+    """The first number in each split after those that ids are made of (``train-0000042``), and not below its count.
 
     It is the number of its samples, unless a shard is left out or samples have such ids by their author's choice.
     """
-    first = dict.fromkeys(splits, 0)
+    first = dict(counts)
     for name in ids:
         match = _NUMBERED.fullmatch(name)
         if match is not None and match[1] in first:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlstac.authoring._journal import CONTENT, Run, ShardRecord
+from mlstac.errors import FormatError
 
 LEFT_OUT: Final = "left_out"
 """Setting of a run that was made without some shards of those before it: their places, by the number of their run."""
@@ -24,7 +25,7 @@ def left_out(runs: Sequence[Run]) -> dict[int, list[int]]:
 class Ledger:
     """Several runs as one: those that the collection was made of, and the one that adds to them.
 
-    Shards that a rebuild left out are in the journal still, and not here.
+    Shards that a rebuild left out are in the journal still, and not here, but for their ids.
 
     Parameters
     ----------
@@ -34,7 +35,9 @@ class Ledger:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         gone = left_out(runs)
-        self._shards = [(run, at) for run in runs for at in range(len(run)) if at not in gone.get(run.number, ())]
+        places = [(run, at) for run in runs for at in range(len(run))]
+        self._shards = [(run, at) for run, at in places if at not in gone.get(run.number, ())]
+        self._left_out = [(run, at) for run, at in places if at in gone.get(run.number, ())]
         self.records: list[ShardRecord] = [run.record(at) for run, at in self._shards]
         """What is kept of each shard."""
 
@@ -65,3 +68,12 @@ class Ledger:
         """Of all samples."""
         for run, at in self._shards:
             yield from run.rows(at, ["id"])["id"].to_pylist()
+
+    def ids_left_out(self) -> Iterator[str]:
+        """Of the samples that a rebuild left out, as far as the journal can be read."""
+        for run, at in self._left_out:
+            try:
+                rows = run.rows(at, ["id"])
+            except FormatError:
+                continue
+            yield from rows["id"].to_pylist()

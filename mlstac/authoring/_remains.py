@@ -116,7 +116,7 @@ class Remains:
         for name in sorted({*names, *known}, key=_place):
             if name in known:
                 found.append(_Rows(name, known[name], None))
-                taken = numbers_after(known[name]["id"].to_pylist(), [split])[split]
+                taken = numbers_after(known[name]["id"].to_pylist(), {split: 0})[split]
             else:
                 one = self._survey(split, name, first=first)
                 if one is None:

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, NamedTuple, Self
 
 from mlstac.authoring._admission import Admission
@@ -295,11 +296,9 @@ class Writer:
         restore_description(self._description, base.records, self._declared.tensors)
         if base.records:
             self._properties.restore(base.records[-1].properties)
-        for name in base.ids():
-            self._ids.add(name)
-        before = session.run.settings["counts_before"]
-        taken = numbers_after(base.ids(), before)
-        self._before = {split: max(count, taken[split]) for split, count in before.items()}
+        # Ids of samples that a rebuild left out are given to no others unasked, for their shards may come back.
+        known = chain(self._ids.passing(base.ids()), base.ids_left_out())
+        self._before = numbers_after(known, session.run.settings["counts_before"])
 
     def _resume(self, session: Session) -> _Work:
         """Make ready to write, after the last whole shard of an unfinished run."""

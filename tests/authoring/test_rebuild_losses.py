@@ -58,6 +58,11 @@ def ids(path, split="train"):
     return read_rows(path, split)["id"].to_pylist()
 
 
+def numbered(*numbers):
+    """Ids that samples get of which nobody gave any."""
+    return [f"train-{number:07d}" for number in numbers]
+
+
 def images(path, split="train"):
     dataset = mlstac.load(path, split=split, framework="numpy", verify=True)
     return [np.asarray(one["image"]).tolist() for one in dataset]
@@ -122,7 +127,7 @@ def test_a_dataset_without_some_of_its_shards_grows_on(tmp_path, monkeypatch, di
 
     path = make(tmp_path / "a", range(6), [], named=False)
     held = lose(path, "train/00002.safetensors")
-    lose(path, "train/00000.safetensors", how="cut")
+    first = lose(path, "train/00000.safetensors", how="cut")
     if dies:  # after the collection was replaced, before the journal says so
 
         def die(session):
@@ -136,16 +141,67 @@ def test_a_dataset_without_some_of_its_shards_grows_on(tmp_path, monkeypatch, di
         rebuild(path, drop_missing=True)
     assert ids(path) == ["train-0000002", "train-0000003"]
     append(path, [sample(n, named=False) for n in (8, 9)])
-    assert ids(path) == ["train-0000002", "train-0000003", "train-0000004", "train-0000005"]
+    assert ids(path) == numbered(2, 3, 6, 7)  # the lost samples' ids are given to no others
     assert not (path / "train/00002.safetensors").exists()  # a lost shard's name is given to no other
     assert images(path)[2:] == [sample(n).tensors["image"].tolist() for n in (8, 9)]
     never = make(tmp_path / "never", [2, 3, 8, 9], [], named=False)
     assert said_of(path)["item_assets"] == said_of(never)["item_assets"]
     (path / "train/00002.safetensors").write_bytes(held)
+    assert rebuild(path).lost == []
+    assert ids(path) == numbered(2, 3, 4, 5, 6, 7)
+    (path / "train/00000.safetensors").write_bytes(first)
+    assert rebuild(path).lost == []
+    assert ids(path) == numbered(*range(8))
+    assert images(path) == [sample(n).tensors["image"].tolist() for n in (*range(6), 8, 9)]
+    assert mlstac.validate(path, deep=True).ok
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_an_append_after_the_last_shard_was_lost_leaves_its_ids_alone(tmp_path, dies):
+    path = make(tmp_path / "a", range(6), [], named=False)
+    held = lose(path, "train/00002.safetensors")
+    rebuild(path, drop_missing=True)
+
+    def new(*, dies):
+        yield from (sample(n, named=False) for n in (8, 9, 10))
+        if dies:
+            raise KeyboardInterrupt
+
+    if dies:  # its first shard is in the journal: the same samples have to come to the same ids
+        with pytest.raises(KeyboardInterrupt):
+            append(path, new(dies=True), shard_size=2 * 1025)
+        assert (path / ".mlstac/journal/00002/000000.parquet").exists()
+    append(path, new(dies=False), shard_size=2 * 1025)
+    assert ids(path) == numbered(0, 1, 2, 3, 6, 7, 8)
+    append(path, [sample(11, named=False)])
+    (path / "train/00002.safetensors").write_bytes(held)
+    assert rebuild(path).lost == []
+    assert ids(path) == numbered(*range(10))
+    assert images(path) == [sample(n).tensors["image"].tolist() for n in (*range(6), *range(8, 12))]
+
+
+def test_a_shard_whose_ids_an_author_has_given_to_others_stays_out(tmp_path):
+    path = make(tmp_path / "a", range(6), [])
+    held = lose(path, "train/00002.safetensors")
+    rebuild(path, drop_missing=True)
+    append(path, [sample(5)])
+    (path / "train/00002.safetensors").write_bytes(held)
     reason = "is there again, but ids of its samples were given anew meanwhile"
     words = f"2 samples of split 'train', left out: the shard train/00002.safetensors {reason}"
     assert rebuild(path).lost == [words]
-    assert ids(path) == ["train-0000002", "train-0000003", "train-0000004", "train-0000005"]
+    assert ids(path) == [f"own/{n}" for n in (0, 1, 2, 3, 5)]
+
+
+def test_a_dataset_grows_though_the_journal_has_the_lost_samples_no_more(tmp_path):
+    path = make(tmp_path / "a", range(6), [], named=False)
+    lose(path, "train/00002.safetensors")
+    rebuild(path, drop_missing=True)
+    rows = path / ".mlstac/journal/00000/000002.parquet"
+    stored = rows.read_bytes()  # its end, which has the record of the shard, stays
+    rows.write_bytes(stored[:8] + b"\xff" * 40 + stored[48:])
+    append(path, [sample(8, named=False)])
+    assert ids(path) == numbered(*range(5))
+    assert images(path)[4:] == [sample(8).tensors["image"].tolist()]
 
 
 def test_a_split_all_of_whose_shards_are_gone_is_no_empty_one_by_itself(tmp_path):
