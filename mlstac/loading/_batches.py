@@ -1,5 +1,6 @@
 """Batches of an epoch, as the user holds them: an iterable with a length and a state."""
 
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -13,7 +14,7 @@ from mlstac.loading._crew import Crew, wants_crew
 from mlstac.loading._feed import Feed
 from mlstac.loading._iteration import Iteration, Progress
 from mlstac.loading._listener import EpochListener
-from mlstac.loading._order import Order
+from mlstac.loading._order import SEQUENTIAL, Order
 from mlstac.loading._padding import Pad
 from mlstac.loading._pipeline import Pipeline, Recipe, make_batches
 from mlstac.loading._state import Position, read_state, write_state
@@ -26,9 +27,9 @@ class Batches:
     """Batches of one epoch for one rank, made ahead in threads, in an order that is a function.
 
     Made by `Dataset.batches` and `mlstac.mix`. ``for batch in batches`` gives the epoch; iterating again gives it
-    again, and ends an iteration that is under way: batches have one position. `state_dict` may be taken at any time,
-    and says how far the *consumer* of the newest iteration is; `load_state_dict` goes on from there, at another batch
-    size and world size too.
+    again (and says so once, where the next epoch has another order), and ends an iteration that is under way: batches
+    have one position. `state_dict` may be taken at any time, and says how far the *consumer* of the newest iteration
+    is; `load_state_dict` goes on from there, at another batch size and world size too.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class Batches:
         self._skipped = 0  # turns of an interrupted iteration that goes on
         self._start = 0  # where the next iteration begins
         self._progress = Progress(self._make_stripes())  # of the newest iteration
+        self._gone_through: Progress | None = None  # the same, unless the place was moved since
+        self._advised = False
         # weak, for an iterator that is dropped takes its run with it
         self._iteration: weakref.ref[Iteration] | None = None
         self._stall_s = 0.0
@@ -117,11 +120,27 @@ class Batches:
         return EpochListener(self)
 
     def __iter__(self) -> Iterator[Any]:
+        self._advise_epochs()
         self._move(self._skipped, "another was begun over the same batches")
+        self._gone_through = self._progress
         iteration = Iteration(self._make_run(), self._progress)
         self._start = self._skipped = 0
         self._iteration = weakref.ref(iteration)
         return iteration
+
+    def _advise_epochs(self) -> None:
+        """Say once that a shuffled epoch is given anew, which a loop that counts epochs seldom means."""
+        if self._advised or self._kind == SEQUENTIAL or self._gone_through is not self._progress:
+            return
+        if not 0 < len(self._steps(self._progress.stripes)) <= self._progress.done:
+            return
+        self._advised = True
+        warnings.warn(
+            f"these batches come in the order of epoch {self._epoch} once more; each epoch has another when it is told,"
+            f" batches.set_epoch(epoch), before it begins (set_epoch({self._epoch}) says that the same is meant)",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def _make_run(self) -> Careful:
         return Careful(self._recipe(), partial(_begin, prefetch=self._prefetch))
@@ -195,13 +214,17 @@ class Batches:
         order = self._make_order(self._seed, self._epoch)
         return Stripes(order.length, self._batch_size, self._rank, self._world_size, self._drop_last, self._start)
 
+    def _steps(self, stripes: Stripes) -> range:
+        """Which steps are made here."""
+        return range(stripes.steps)[self._turn :: self._turns]
+
     def _recipe(self) -> Recipe:
         stripes = self._progress.stripes
         return Recipe(
             feed=self._feed,
             order=self._make_order(self._seed, self._epoch),
             stripes=stripes,
-            steps=range(stripes.steps)[self._turn :: self._turns][self._progress.done :],
+            steps=self._steps(stripes)[self._progress.done :],
             seed=self._seed,
             epoch=self._epoch,
             pad=self._pad,

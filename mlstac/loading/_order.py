@@ -24,6 +24,9 @@ _BLOCK_BYTES = 2 * 1024 * 1024
 OPEN_BLOCKS = 16
 """Blocks that a block shuffle draws from at a time."""
 
+SEQUENTIAL = "sequential"
+"""Name of the order that is the same in every epoch."""
+
 
 class Order(Protocol):
     """An epoch of ``length`` positions."""
@@ -176,7 +179,7 @@ def choose_order(count: int, *, shuffle: object, weights: Any, block: int) -> tu
     """
     if weights is None:
         make_order(count, shuffle=shuffle, seed=0, epoch=0, block=block)
-        kind = f"blocks of {block}" if shuffle == "block" else "shuffled" if shuffle else "sequential"
+        kind = f"blocks of {block}" if shuffle == "block" else "shuffled" if shuffle else SEQUENTIAL
         return kind, lambda seed, epoch: make_order(count, shuffle=shuffle, seed=seed, epoch=epoch, block=block)
     try:
         values = np.asarray(weights, np.float64)

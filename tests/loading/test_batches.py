@@ -273,6 +273,7 @@ def test_a_batch_is_freed_when_its_user_lets_go(ds):
     assert alive() is None
 
 
+@pytest.mark.filterwarnings("ignore:these batches come in the order of epoch")
 def test_iterating_again_gives_the_epoch_again(ds):
     batches = ds.batches(4, shuffle=True)
     assert targets(batches) == targets(batches)

@@ -77,6 +77,7 @@ def test_the_threads_end_with_the_epoch_and_with_an_iterator_that_is_dropped(fol
     wait_until(lambda: not names(), "the threads have ended")
 
 
+@pytest.mark.filterwarnings("ignore:these batches come in the order of epoch")
 def test_a_state_taken_amid_goes_on_at_the_next_sample(folder):
     batches = mlstac.load(folder, framework="numpy").batches(BATCH, shuffle=True, seed=7)
     whole = [batch["number"].tolist() for batch in batches]

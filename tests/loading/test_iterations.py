@@ -82,6 +82,7 @@ def test_the_state_follows_the_newest_iteration(batches):
 def test_an_iteration_that_was_used_up_stays_so(batches):
     iterator = iter(batches)
     whole = numbers(iterator)
+    batches.set_epoch(0)
     assert numbers(batches) == whole
     assert next(iterator, None) is None
 
@@ -129,3 +130,47 @@ def test_an_epoch_told_by_a_loop_leaves_the_place_in_it(batches):
     batches.batch_sampler.sampler.set_epoch(3)
     assert batches.epoch == 3
     assert len(list(batches)) == 12
+
+
+def test_a_shuffled_epoch_that_comes_once_more_untold_is_said_once(batches, recwarn):
+    first = numbers(batches)
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"the order of epoch 0 once more.*set_epoch\(epoch\)") as told:
+        again = numbers(batches)
+    assert told[0].filename == __file__
+    assert again == first == numbers(batches)  # the third says nothing: it would be an error here
+
+
+def test_an_epoch_that_is_told_comes_again_without_a_word(batches):
+    first = numbers(batches)
+    batches.set_epoch(0)
+    assert numbers(batches) == first
+    batches.set_epoch(1)
+    assert numbers(batches) != first
+
+
+def test_an_epoch_that_was_broken_off_begins_again_without_a_word(batches):
+    next(iter(batches))
+    for number, _ in enumerate(batches):
+        if number == 10:
+            break
+    assert len(numbers(batches)) == 12
+
+
+def test_a_state_of_the_end_of_an_epoch_is_gone_on_with_without_a_word(folder, batches):
+    numbers(batches)
+    other = mlstac.load(folder, framework="numpy").batches(5, shuffle=True, seed=1)
+    other.load_state_dict(batches.state_dict())
+    assert numbers(other) == []
+    assert len(numbers(other)) == 12
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": [1] * COUNT}, {"shuffle": "block"}], ids=str)
+def test_only_what_has_another_order_in_another_epoch_says_so(folder, options):
+    batches = mlstac.load(folder, framework="numpy").batches(5, **options)
+    numbers(batches)
+    if options:
+        with pytest.warns(UserWarning, match="once more"):
+            numbers(batches)
+    else:
+        numbers(batches)

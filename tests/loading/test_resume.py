@@ -167,6 +167,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:these batches come in the order of epoch")
 @pytest.mark.parametrize("change", DAMAGES, ids=str)
 def test_a_damaged_state_is_refused_by_its_word_and_changes_nothing(ds, change):
     batches = ds.batches(4, shuffle=True, seed=1)
@@ -177,6 +178,7 @@ def test_a_damaged_state_is_refused_by_its_word_and_changes_nothing(ds, change):
     assert numbers(batches) == wanted
 
 
+@pytest.mark.filterwarnings("ignore:these batches come in the order of epoch")
 def test_seed_and_epoch_of_a_state_take_the_place_of_those_given(ds):
     whole = numbers(ds.batches(4, shuffle=True, seed=9, epoch=3))
     _, state, _ = take(ds.batches(4, shuffle=True, seed=9, epoch=3), 5)
