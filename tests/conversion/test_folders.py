@@ -757,6 +757,47 @@ def test_a_link_to_a_folder_around_the_source_is_not_followed(tmp_path):
     assert collection.train.n_items == 2
 
 
+@pytest.mark.parametrize("link", ["A", "c"])  # before and behind the folder in the order of names
+def test_a_link_to_a_folder_of_the_source_gives_no_image_twice(link, tmp_path):
+    for name in ("a", "b"):
+        write_tif(tmp_path / "in" / name / "0.tif", array(0))
+        write_tif(tmp_path / "in" / name / "deep" / "1.tif", array(1))
+    (tmp_path / "in" / link).symlink_to("a")
+    (tmp_path / "in" / "b" / "z").symlink_to(tmp_path / "in" / "a" / "deep")
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", kind="classes", license="MIT")
+    assert [item.label for item in collection.tensors["target"].classes] == ["a", "b"]
+    files = mlstac.load(tmp_path / "out", framework="numpy").metadata.to_pandas()["file"].tolist()
+    assert files == ["a/0.tif", "a/deep/1.tif", "b/0.tif", "b/deep/1.tif"]
+
+
+def test_folders_that_are_linked_to_from_each_other_are_gone_through_once(tmp_path):
+    names = [f"n{number:02}" for number in range(20)]
+    for name in names:
+        write_tif(tmp_path / "far" / name / "0.tif", array(0))
+        for other in names:
+            (tmp_path / "far" / name / f"to-{other}").symlink_to(tmp_path / "far" / other)
+    root = tmp_path / "in"
+    root.mkdir()
+    for name in names:
+        (root / name).symlink_to(tmp_path / "far" / name)
+    collection = mlstac.convert(root, tmp_path / "out", kind="images", license="MIT")
+    assert collection.train.n_items == 20
+    files = mlstac.load(tmp_path / "out", framework="numpy").metadata.to_pandas()["file"].tolist()
+    assert files == [f"{name}/0.tif" for name in names]
+
+
+def test_of_links_to_a_folder_and_to_one_around_it_none_loses_an_image(tmp_path):
+    for name in ("i", "j"):
+        write_tif(tmp_path / "far" / name / "0.tif", array(0))
+    write_tif(tmp_path / "in" / ".store" / "1.tif", array(1))
+    (tmp_path / "in" / "a").symlink_to(tmp_path / "far" / "i")
+    (tmp_path / "in" / "b").symlink_to(tmp_path / "far")
+    (tmp_path / "in" / "k").symlink_to(".store")  # hidden by its own name, and not by that of the link
+    mlstac.convert(tmp_path / "in", tmp_path / "out", kind="images", license="MIT")
+    files = mlstac.load(tmp_path / "out", framework="numpy").metadata.to_pandas()["file"].tolist()
+    assert files == ["b/i/0.tif", "b/j/0.tif", "k/1.tif"]
+
+
 def test_the_innermost_of_several_folders_of_a_kind_may_say_what_images_are(tmp_path):
     for above in ("tiles/a", "chips/b"):
         write_tif(tmp_path / "in" / above / "images" / "0.tif", array(0))
