@@ -100,7 +100,8 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
     Raises
     ------
     FormatError
-        If an image has no mask, or a mask no image; names the first and says how many.
+        If an image has no mask, or a mask no image; names the first and says how many. If nothing in a folder is a
+        pair by its names.
     """
     if isinstance(source, Mapping):
         folders = {name: _absolute(folder) for name, folder in source.items()}
@@ -110,6 +111,7 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
         if not found:
             raise FormatError(f"{source} has no images; expected images and masks, as .tif files")
         groups, root = grouped(read_names(source, found)), source
+        _check_pairs(groups, source)
     names = _whole(groups)
     names.sort(key=lambda name: (is_label(name) or name == "target", name))
     labels = {name for name in names if name == "target" or is_label(name)}
@@ -127,6 +129,21 @@ def plan_pairs(source: Path | Mapping[str, Path]) -> Plan:
         {"tasks": ["semantic-segmentation"]} if labels else {},
         image="input" if "input" in images else next(iter(images), None),
         label=next(iter(labels), None),
+    )
+
+
+def _check_pairs(groups: Mapping[tuple[str, str], Mapping[str, Path]], root: Path) -> None:
+    """Raise FormatError if nothing says that files are of one sample: neither a label, nor a word that comes again."""
+    names = {name for files in groups.values() for name in files}
+    worded = len(groups) > 1 and not any(name.removeprefix("field_").isdecimal() for name in names)
+    if any(len(files) > 1 for files in groups.values()) and ("target" in names or worded):
+        return
+    first = next(path for files in groups.values() for path in files.values())
+    raise FormatError(
+        f"{root} holds no pairs by the names of its files ({first.relative_to(root).as_posix()} is the first); "
+        "expected images/x.tif with masks/x.tif, x.tif with x_mask.tif, or x_S1.tif with x_S2.tif. Name them so, give "
+        "a folder for each tensor (a dict, from Python), or say with kind='images' that each file is a sample, with "
+        "kind='classes' that each folder is a class"
     )
 
 

@@ -336,6 +336,33 @@ def test_an_image_without_its_mask_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a/1.tif", "a/2.tif"],
+        ["a/1.tif", "a/2.tif", "b/1.tif", "b/2.tif"],
+        ["x_0001.tif", "x_0002.tif"],
+        ["a_north.tif", "a_south.tif"],
+        ["one.tif", "two.tif"],
+        ["masks/1.tif", "masks/2.tif"],
+        ["images/1.tif", "masks/2.tif"],
+    ],
+)
+def test_what_is_no_pair_by_its_names_is_not_made_one_by_decree(names, tmp_path):
+    for number, name in enumerate(names):
+        write_tif(tmp_path / "in" / name, array(number, bands=1))
+    with pytest.raises(FormatError, match=r"no pairs by the names.*\.tif is the first.*masks/x\.tif.*kind='images'"):
+        mlstac.convert(tmp_path / "in", tmp_path / "out", kind="pairs", license="MIT")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sensors_whose_names_come_again_are_pairs_without_labels_by_decree(tmp_path):
+    for number in range(4):
+        write_tif(tmp_path / "in" / f"{number // 2}_S{number % 2 + 1}.tif", array(number))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", kind="pairs", license="MIT")
+    assert (collection.train.n_items, set(collection.tensors)) == (2, {"s1", "s2"})
+
+
 def test_images_alone_are_a_dataset(tmp_path):
     for number in range(3):
         write_tif(tmp_path / "in" / f"{number}.tif", array(number), taken="2020-06-01T10:30:00Z")
