@@ -8,7 +8,8 @@ from typing import Final
 
 from mlstac.conversion._groups import are_pairs, label_files, read_names
 from mlstac.conversion._images import ImageFile
-from mlstac.conversion._words import is_label, tokens
+from mlstac.conversion._raster import count_bands
+from mlstac.conversion._words import is_image, is_label, tokens
 from mlstac.errors import InvalidArgumentError
 
 _BAND: Final = re.compile(r"B(0?[1-9]|1[0-2]|8A)|[VH][VH]", re.IGNORECASE)
@@ -28,10 +29,11 @@ def find_form(root: Path, images: Sequence[ImageFile]) -> str:
     Raises
     ------
     InvalidArgumentError
-        If labels are beside no image of theirs, or bands in files of their own, or some images in folders as those of
-        classes are and some not, or in folders within folders; says what was seen.
+        If labels are beside no image of theirs, or may be images of a class, or bands in files of their own, or some
+        images in folders as those of classes are and some not, or in folders within folders; says what was seen.
     """
     if are_pairs(read_names(root, images)):
+        _check_label_folders(root, images)
         return "pairs"
     bands = _bands_apart(images)
     if bands:
@@ -49,6 +51,25 @@ def find_form(root: Path, images: Sequence[ImageFile]) -> str:
             "is a class"
         )
     return _kind_without_labels(root, images)
+
+
+def _check_label_folders(root: Path, images: Sequence[ImageFile]) -> None:
+    """Raise InvalidArgumentError if folders of labels may be classes: no other is of images, and they have bands.
+
+    ``clutter/001.tif`` and ``target/001.tif`` are chips of two classes, though a target may be a label.
+    """
+    first = next((file for file in images if any(map(is_label, file.folders))), None)
+    sure = any(not file.folders or any(map(is_image, file.folders)) for file in images)
+    if first is None or sure or first.path in label_files([first._replace(folders=())]):
+        return
+    bands = count_bands(first.path)
+    if bands > 1:
+        raise InvalidArgumentError(
+            f"{root} holds the folders {_listed(sorted({file.folders[0] for file in images}))}; "
+            f"{first.path.relative_to(root).as_posix()} may be a label by name, and has {bands} bands, where labels "
+            "have one: say with kind='classes' that each folder is a class, or with kind='pairs' that these are the "
+            "labels of the other images"
+        )
 
 
 def _kind_without_labels(root: Path, images: Sequence[ImageFile]) -> str:

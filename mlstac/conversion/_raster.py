@@ -55,30 +55,33 @@ def read_raster(source: Path | bytes, *, name: str) -> Raster:
     InvalidSampleError
         If its bands differ in dtype or nodata, so that one tensor cannot hold them.
     """
+    with _opened(source, name) as file:
+        return _read(file, name)
+
+
+def count_bands(path: Path) -> int:
+    """How many bands an image has; its values are not read. Raises as ``read_raster`` does."""
+    with _opened(path, str(path)) as file:
+        return int(file.count)
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str) -> Iterator[Any]:
     try:
         import rasterio
     except ModuleNotFoundError as error:
         raise MissingPackageError("images are read with rasterio; run: pip install rasterio") from error
     try:
-        with warnings.catch_warnings(), _opened(source) as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            return _read(file, name)
+            if isinstance(source, bytes):
+                with rasterio.MemoryFile(source) as memory, memory.open() as file:
+                    yield file
+            else:
+                with rasterio.open(source) as file:
+                    yield file
     except rasterio.errors.RasterioError as error:
         raise FormatError(f"{name} cannot be read as an image: {error}") from error
-
-
-@contextmanager
-def _opened(source: Path | bytes) -> Iterator[Any]:
-    import rasterio
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        if isinstance(source, bytes):
-            with rasterio.MemoryFile(source) as memory, memory.open() as file:
-                yield file
-        else:
-            with rasterio.open(source) as file:
-                yield file
 
 
 def _read(file: Any, name: str) -> Raster:

@@ -363,6 +363,38 @@ def test_sensors_whose_names_come_again_are_pairs_without_labels_by_decree(tmp_p
     assert (collection.train.n_items, set(collection.tensors)) == (2, {"s1", "s2"})
 
 
+@pytest.mark.parametrize(("image", "label"), [("clutter", "target"), ("other", "class"), ("a/clutter", "a/target")])
+def test_a_class_that_is_called_like_labels_and_has_bands_is_asked_about(image, label, tmp_path):
+    root = tmp_path / "in"
+    for number in range(2):
+        write_tif(root / image / f"{number}.tif", array(number))
+        write_tif(root / label / f"{number}.tif", array(number + 2))
+    asked = r"/0\.tif may be a label by name, and has 3 bands.*kind='classes'.*kind='pairs'"
+    with pytest.raises(InvalidArgumentError, match=asked):
+        mlstac.convert(root, tmp_path / "out", license="MIT")
+    assert not (tmp_path / "out").exists()
+    classes = mlstac.convert(root, tmp_path / "classes", kind="classes", license="MIT")
+    assert (classes.train.n_items, classes.tasks) == (4, ["scene-classification"])
+    pairs = mlstac.convert(root, tmp_path / "pairs", kind="pairs", license="MIT")
+    assert (pairs.train.n_items, pairs.tensors["target"].shape) == (2, (3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "bands"),
+    [
+        ("sar/0.tif", "target/0.tif", 1),
+        ("images/0.tif", "target/0.tif", 3),
+        ("sar/0.tif", "target/mask_0.tif", 3),
+        ("0.tif", "target/0.tif", 3),
+    ],
+)
+def test_labels_that_can_be_nothing_else_are_not_asked_about(image, label, bands, tmp_path):
+    write_tif(tmp_path / "in" / image, array(0))
+    write_tif(tmp_path / "in" / label, array(1, bands=bands))
+    collection = mlstac.convert(tmp_path / "in", tmp_path / "out", license="MIT")
+    assert (collection.train.n_items, collection.tasks) == (1, ["semantic-segmentation"])
+
+
 def test_images_alone_are_a_dataset(tmp_path):
     for number in range(3):
         write_tif(tmp_path / "in" / f"{number}.tif", array(number), taken="2020-06-01T10:30:00Z")
