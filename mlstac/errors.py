@@ -8,7 +8,7 @@ Every class stands for one thing that a caller would do about it, and is also th
     ├── NotFoundError (LookupError)             a name that the dataset lacks: split, tensor, band, class, column
     ├── FormatError (ValueError)                what is stored is not what the format says; mend or fetch the data again
     │   ├── CollectionError                       collection.json is not JSON, not a collection, or breaks the model
-    │   │   └── VersionError                        it is of a major version that this library does not know
+    │   │   └── VersionError                        it, or its journal, is of a version that this library does not know
     │   ├── CatalogError                          a catalog part lacks columns, or its rows point outside their shards
     │   └── ShardError                            a shard's header or length is wrong
     │       └── ChecksumError                       bytes of a sample are not those that were written
@@ -81,7 +81,7 @@ class CollectionError(FormatError):
 
 
 class VersionError(CollectionError):
-    """The collection is of a major version that this library does not know."""
+    """The collection is of a major version that this library does not know, or its journal of a newer one."""
 
 
 class CatalogError(FormatError):

@@ -10,7 +10,7 @@ from mlstac.authoring._ledger import Ledger
 from mlstac.authoring._measuring import measuring_in
 from mlstac.authoring._target import Target
 from mlstac.collection import Collection, Tensor
-from mlstac.errors import FormatError, MissingFileError
+from mlstac.errors import FormatError, MissingFileError, VersionError
 
 
 def read_collection(target: Target, name: str) -> Collection:
@@ -71,6 +71,8 @@ def find_base(runs: Sequence[Run], collection: Collection) -> list[Run] | None:
         found = [by_number[number] for number in numbers]
         try:
             records = Ledger(found).records
+        except VersionError:
+            raise
         except FormatError:
             return None
         return found if _has_all(records, collection) and _measures_alike(records, collection) else None

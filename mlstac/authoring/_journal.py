@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from mlstac.authoring._block import Measures
 from mlstac.authoring._partial import Partial
 from mlstac.authoring._target import Target, named_errors
-from mlstac.errors import FormatError
+from mlstac.errors import FormatError, VersionError
 
 PRIVATE: Final = ".mlstac"
 PARTS: Final = f"{PRIVATE}/parts"
@@ -64,11 +64,27 @@ class ShardRecord:
         return json.dumps(plain)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "ShardRecord":
+    def from_json(cls, text: str | bytes, *, name: str) -> "ShardRecord":
+        """Read what the fragment ``name`` keeps.
+
+        Raises
+        ------
+        VersionError
+            If it says what this version does not know: it is whole, and nobody may take it for damaged.
+        """
         plain = json.loads(text)
-        for name, measures in plain["measures"].items():
+        unknown = set(plain) - set(cls.__dataclass_fields__)
+        for measures in plain["measures"].values():
+            unknown |= set(measures) - set(Measures.__dataclass_fields__)
+            unknown |= {key for band in measures["bands"] or () for key in band} - set(Partial.__dataclass_fields__)
+        if unknown:
+            raise VersionError(
+                f"{name}, a part of the journal, says {', '.join(map(repr, sorted(unknown)))} of its shard, which this"
+                " version of mlstac does not know; a newer one wrote it: upgrade mlstac to go on (nothing was changed)"
+            )
+        for tensor, measures in plain["measures"].items():
             bands, classes = measures["bands"], measures["classes"]
-            plain["measures"][name] = Measures(
+            plain["measures"][tensor] = Measures(
                 None if bands is None else [Partial.from_json(band) for band in bands],
                 None if classes is None else {int(value): int(count) for value, count in classes},
             )
@@ -134,14 +150,18 @@ class Run:
         ------
         FormatError
             If the fragment is damaged.
+        VersionError
+            If a newer version wrote it.
         """
         with self._named_damage(at):
-            return record_of(self.schema(at))
+            return record_of(self.schema(at), name=str(self._path(at)))
 
     def record_if_whole(self, at: int) -> ShardRecord | None:
         """As `record`; None of a damaged fragment."""
         try:
             return self.record(at)
+        except VersionError:
+            raise
         except FormatError:
             return None
 
@@ -163,6 +183,8 @@ class Run:
         with named_errors("reading", path):
             try:
                 yield
+            except VersionError:
+                raise
             except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
                 if getattr(error, "errno", None) is not None:  # Arrow's own OSErrors have none
                     raise
@@ -253,6 +275,6 @@ def _name_of(at: int) -> str:
     return f"{at:06d}.parquet"
 
 
-def record_of(schema: pa.Schema) -> ShardRecord:
-    """What a fragment of this schema keeps of its shard."""
-    return ShardRecord.from_json(schema.metadata[_KEY])
+def record_of(schema: pa.Schema, *, name: str) -> ShardRecord:
+    """What a fragment of this schema and name keeps of its shard."""
+    return ShardRecord.from_json(schema.metadata[_KEY], name=name)

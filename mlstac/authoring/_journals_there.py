@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from mlstac.authoring._journal import record_of
 from mlstac.authoring._marks import SHARD, is_temporary, last_of
 from mlstac.authoring._target import Target
-from mlstac.errors import MissingFileError, StorageError
+from mlstac.errors import MissingFileError, StorageError, VersionError
 
 _OURS: Final = re.compile(r"run\.json|\d{6}\.parquet|lock")
 _LINE: Final = re.compile(r"\.mlstac/parts/[0-9a-f]{16}/\d{5,}/\d{5,}/\d{6}\.parquet")
@@ -79,10 +79,10 @@ def _told(target: Target, names: Iterable[str]) -> Iterator[str]:
         if _LINE.fullmatch(name):
             try:
                 with target.open(name) as file:
-                    record = record_of(pq.read_schema(file))
+                    record = record_of(pq.read_schema(file), name=target.at(name))
             except MissingFileError:  # the part was taken in since, or given up
                 continue
-            except StorageError:
+            except (StorageError, VersionError):
                 raise
             except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
                 continue  # no line of a journal: it tells of none

@@ -21,7 +21,7 @@ from mlstac.authoring._remote import open_target
 from mlstac.authoring._session import Session
 from mlstac.authoring._target import Target
 from mlstac.collection import Collection
-from mlstac.errors import CollectionError, MissingFileError
+from mlstac.errors import CollectionError, MissingFileError, VersionError
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,8 @@ def _whole_base(runs: list[Run], collection: Collection) -> list[Run] | None:
             for run in base:
                 for at in range(len(run)):
                     run.rows(at)
+    except VersionError:
+        raise
     except (pa.ArrowException, OSError, KeyError, ValueError):
         return None
     return base

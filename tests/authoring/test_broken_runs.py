@@ -1,6 +1,7 @@
 """What goes wrong at a bad moment: a disk that fails, a key that is pressed, a shard that is lost."""
 
 import errno
+import json
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 import mlstac.authoring as authoring
 from mlstac.authoring import _pipeline
 from mlstac.collection import Collection
-from mlstac.errors import InvalidSampleError, StateError, StorageError
+from mlstac.errors import InvalidSampleError, StateError, StorageError, VersionError
 from mlstac.sample import Sample
 from tests.authoring._read import read_rows, read_tensors
 
@@ -155,6 +156,48 @@ def test_a_dataset_whose_journal_was_harmed_grows_by_its_catalogs(tmp_path, harm
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def everything(path):
+    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
+
+
+def as_newer(fragment, *, where):
+    """Have a line of the journal say something that this version does not know."""
+    table = pq.read_table(fragment)
+    kept = json.loads(table.schema.metadata[b"mlstac:shard"])
+    measures = kept["measures"]["x"]
+    {"shard": kept, "tensor": measures, "band": measures["bands"][0]}[where]["sheen"] = 7
+    metadata = {**table.schema.metadata, b"mlstac:shard": json.dumps(kept).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), fragment)
+
+
+@pytest.mark.parametrize("where", ["shard", "tensor", "band"])
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_journal_of_a_newer_version_is_named_and_left_as_it_is(tmp_path, where, is_whole):
+    path = tmp_path / "a"
+    if is_whole:
+        write(path)
+    else:
+        with pytest.raises(RuntimeError):
+            authoring.write(failing(), path, id="x", shard_size=2100)
+    fragment = path / ".mlstac" / "journal" / "00000" / "000001.parquet"
+    as_newer(fragment, where=where)
+    before = everything(path)
+    more = [{"x": np.full((2, 8, 8), 14, np.int32)}]
+    calls = {
+        True: [lambda: authoring.append(path, more), lambda: authoring.rebuild(path)],
+        False: [lambda: write(path), lambda: write(path, overwrite=True)],
+    }[is_whole]
+    for call in (*calls, lambda: authoring.gc(path, unfinished=True)):
+        with pytest.raises(VersionError, match=f"{fragment.name}.* says 'sheen' .*newer one wrote it: upgrade mlstac"):
+            call()
+        assert everything(path) == before
+
+
+def failing():
+    yield from samples(12)
+    raise RuntimeError
+
+
 def test_a_link_that_stands_under_a_temporary_name_is_not_written_through(tmp_path):
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "out" / "train").mkdir(parents=True)
