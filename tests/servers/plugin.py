@@ -57,7 +57,7 @@ def _s3_descriptions(folders: str | None = None) -> Any:
 
 @pytest.fixture
 def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """An S3 of our own with the bucket ``bucket``; yields the storage options that lead to it."""
+    """An S3 of our own with the bucket ``bucket``, which is empty; yields the storage options that lead to it."""
     import botocore.session
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from moto.s3.responses import S3Response
@@ -88,8 +88,10 @@ def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         "client_kwargs": {"region_name": "us-east-1", "verify": False},
     }
     try:
-        request = urllib.request.Request(f"{url}/bucket", method="PUT")
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
+        # What moto keeps belongs to the process, and the tests before this one have left theirs
+        for method, path in (("POST", "moto-api/reset"), ("PUT", "bucket")):
+            request = urllib.request.Request(f"{url}/{path}", method=method)
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
         yield options
     finally:
         server.shutdown()
