@@ -62,25 +62,6 @@ def test_a_sensor_may_have_blanks(run, tmp_path):
     assert [band.common_name for band in mlstac.open(tmp_path / "some").tensors["input"].bands] == ["nir", "red"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--bands", "B02,,B04"], "--bands 'B02,,B04' has no word beside a comma"),
-        (["--bands", " "], "--bands ' ' has no word in it"),
-        (["--classes", "a,b,"], "--classes 'a,b,' has no word beside a comma"),
-        (["--block-size", "9", "--fractions", "train=1,"], "--fractions 'train=1,' has no word beside a comma"),
-        (["--kind", "torchgeo"], "--kind torchgeo is of datasets in Python, and the source is a path"),
-    ],
-)
-def test_a_list_or_kind_that_nobody_can_read_is_misuse(run, tmp_path, arguments, said):
-    write_tif(tmp_path / "in" / "a.tif", array(0))
-    done = run("convert", "in", "out", *arguments)
-    assert done.returncode == 2
-    [line] = done.stderr.splitlines()
-    assert said in line
-    assert not (tmp_path / "out").exists()
-
-
 def test_help_names_the_kinds_that_a_path_can_be(run_with):
     said = " ".join(run_with({"COLUMNS": "200"}, "convert", "--help").stdout.split())
     assert "original, classes, pairs, images, webdataset, mds or huggingface (a folder" in said
@@ -227,9 +208,14 @@ def test_a_column_names_the_split_or_groups_of_samples(run, tmp_path, arguments,
         (["--block-size", "9", "--fractions", "train=nan,test=1"], "give the share of each split"),
         (["--shard-size", "big"], "'big' is not a size"),
         (["--layout", "round"], "layout 'round' is not known; choose one of auto, stacked"),
+        (["--bands", "B02,,B04"], "--bands 'B02,,B04' has no word beside a comma"),
+        (["--bands", " "], "--bands ' ' has no word in it"),
+        (["--classes", "a,b,"], "--classes 'a,b,' has no word beside a comma"),
+        (["--block-size", "9", "--fractions", "train=1,"], "--fractions 'train=1,' has no word beside a comma"),
+        (["--kind", "torchgeo"], "--kind torchgeo is of datasets in Python, and the source is a path"),
     ],
 )
-def test_a_division_that_nobody_can_read_is_misuse(run, tmp_path, arguments, said):
+def test_what_nobody_can_read_is_misuse_and_makes_nothing(run, tmp_path, arguments, said):
     write_tif(tmp_path / "in" / "a.tif", array(0))
     done = run("convert", "in", "out", *arguments)
     assert done.returncode == 2
